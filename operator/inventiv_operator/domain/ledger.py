@@ -1,0 +1,216 @@
+"""The ledger: what exists, or may exist, at the provider because of us.
+
+A row comes before the call that makes the thing, and stays as a tombstone after it is proven absent.
+`TRANSITIONS` is the one table of legal changes; the UPDATE statements repeat it as their guard.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from inventiv_operator.domain.cloud import VolumeApi
+from inventiv_operator.domain.ids import (
+    CredentialId,
+    DeploymentId,
+    InstanceId,
+    OrganizationId,
+    ProviderRef,
+    ResourceId,
+    Zone,
+)
+
+
+class ResourceKind(StrEnum):
+    SERVER = "server"
+    VOLUME = "volume"
+    ADDRESS = "ip"
+    SECURITY_GROUP = "security_group"
+
+
+class ResourceState(StrEnum):
+    INTENDED = "intended"  # a call may have been sent: see `send_before`
+    PRESENT = "present"  # its provider id is known
+    DELETING = "deleting"  # on its way out, until proven absent; never comes back
+    ABSENT = "absent"  # proven: a 404 for this id under a positive control (L1)
+    RELEASED = "released"  # given back to the tenant (`Retain`)
+    LOST = "lost"  # its object vanished without a deletion being seen (L9)
+    ABANDONED = "abandoned"  # explicitly given up by annotation
+
+
+OPEN_STATES = frozenset(
+    {ResourceState.INTENDED, ResourceState.PRESENT, ResourceState.DELETING, ResourceState.LOST}
+)
+"""States in which something may be billed. A finalizer never leaves while a row is in one (L5)."""
+
+TRANSITIONS: dict[ResourceState, frozenset[ResourceState]] = {
+    ResourceState.INTENDED: frozenset(
+        {
+            ResourceState.PRESENT,  # the create answered, or a lookup found it
+            ResourceState.DELETING,  # no longer wanted; its outcome is still open until settled
+            ResourceState.ABSENT,  # never sent, or settled and looked for in vain
+            ResourceState.ABANDONED,
+        }
+    ),
+    ResourceState.PRESENT: frozenset(
+        {
+            ResourceState.DELETING,
+            ResourceState.ABSENT,  # deleted by somebody else, proven
+            ResourceState.RELEASED,
+            ResourceState.LOST,
+            ResourceState.ABANDONED,
+        }
+    ),
+    ResourceState.DELETING: frozenset(
+        {ResourceState.ABSENT, ResourceState.RELEASED, ResourceState.ABANDONED}
+    ),
+    ResourceState.LOST: frozenset(
+        {
+            ResourceState.PRESENT,  # its object came back
+            ResourceState.DELETING,  # an operator asked for the sweep
+            ResourceState.ABSENT,
+            ResourceState.ABANDONED,
+        }
+    ),
+    ResourceState.ABSENT: frozenset(),
+    ResourceState.RELEASED: frozenset(),
+    ResourceState.ABANDONED: frozenset(),
+}
+
+
+class Origin(StrEnum):
+    """Why we may delete it (L7)."""
+
+    CREATED = "created"  # our POST answered with this id
+    ANSWER = "answer"  # it came inside the answer to our create (root and scratch volumes)
+    ADOPTED = "adopted"  # found by the tags of an intent and fitting it in every respect
+
+
+class DeploymentState(StrEnum):
+    OPEN = "open"
+    LOST = "lost"  # the object vanished unseen (L9)
+    CLOSING = "closing"  # deletion was seen; everything goes
+    CLOSED = "closed"  # everything proven absent, released or abandoned
+
+
+class InstanceState(StrEnum):
+    ACTIVE = "active"
+    FAILED = "failed"  # kept for `failedRetentionSeconds`, then deleted (L6)
+    DELETING = "deleting"
+    GONE = "gone"  # every resource of it is in a final state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One row of `cloud_resources`."""
+
+    id: ResourceId
+    organization_id: OrganizationId
+    credential_id: CredentialId
+    deployment_id: DeploymentId | None  # None: the positive control's own group
+    instance_id: InstanceId | None  # None: a security group, shared by all replicas
+    kind: ResourceKind
+    role: str  # server | root | scratch-<slot> | data-<name> | group | control
+    zone: Zone
+    volume_api: VolumeApi | None
+    state: ResourceState
+    origin: Origin | None
+    provider_ref: ProviderRef | None
+    attempt: str | None  # random, sent as the tag `inventiv-attempt` by the last POST
+    send_before: datetime | None  # None while `intended`: provably not sent yet
+    prepared_at: datetime | None  # server: cloud-init is set; group: rules are set; volume: tagged
+    prepared_hash: str  # what was set (group rules); empty where it does not matter
+    started_at: datetime | None  # server: a power-on was accepted
+    size_gb: int | None
+    created_at: datetime
+    changed_at: datetime  # of the last change of state or provider_ref
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One row of `instances`: one incarnation of an ordinal."""
+
+    id: InstanceId
+    deployment_id: DeploymentId
+    ordinal: int
+    name: str
+    zone: Zone
+    instance_type: str
+    image_ref: str  # the zonal image UUID that the create call names
+    root_volume_type: str  # sbs_volume | l_ssd
+    template_hash: str
+    state: InstanceState
+    created_at: datetime
+    ready_at: datetime | None
+    failed_at: datetime | None
+    reason: str  # CamelCase, of a failure or removal; empty otherwise
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentRow:
+    """One row of `deployments`."""
+
+    id: DeploymentId
+    organization_id: OrganizationId
+    credential_id: CredentialId
+    namespace: str
+    name: str
+    uid: str
+    state: DeploymentState
+    template_hash: str  # of the servers that exist; empty: none yet, so any template may start
+    start_failures: int  # in a row for this template
+    next_start_at: datetime | None  # back-off after a failed start
+    reset_token: str  # generation and `reconcile-at` at which the failures were last reset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentLedger:
+    """Everything open of one deployment, read in one round trip.
+
+    Instances that are gone and resources in a final state are left out.
+    """
+
+    deployment: DeploymentRow
+    instances: tuple[Instance, ...]
+    resources: tuple[Resource, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialRow:
+    """One row of `providers`, without anything secret."""
+
+    id: CredentialId
+    organization_id: OrganizationId
+    namespace: str
+    name: str
+    uid: str
+    project_id: str
+    state: str  # open | closing | closed
+    frozen_reason: str  # empty: not frozen
+    validated_at: datetime | None
+    rejected_at: datetime | None
+    expires_at: datetime | None
+    key_fingerprint: str
+    access_key: str
+    encryption_key_id: str
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrganizationRow:
+    """One row of `organizations`."""
+
+    id: OrganizationId
+    name: str
+    uid: str
+    is_default: bool
+    state: str  # open | closing | closed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """Proof of leadership that every write to the ledger carries (B7)."""
+
+    shard: int
+    epoch: int
