@@ -1,0 +1,150 @@
+"""The security group of one deployment in one zone: shared by all replicas, made before the first server."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import assert_never
+
+from inventiv_operator.domain.cloud import IngressRule, SeenSecurityGroup
+from inventiv_operator.domain.instance_plan import POLL_S, Wait
+from inventiv_operator.domain.intents import Timing, is_settled, settled_at
+from inventiv_operator.domain.ledger import Resource, ResourceState
+from inventiv_operator.domain.sight import Gone, Listed, NotListed, Unknown
+
+GroupSight = Listed[SeenSecurityGroup] | NotListed | Gone | Unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupFacts:
+    """`row` None: there never was one, or it is proven absent."""
+
+    row: Resource | None
+    sight: GroupSight
+    candidate: SeenSecurityGroup | None
+    listed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class IntendGroup:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class CreateGroup:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetGroupAttempt:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptGroup:
+    seen: SeenSecurityGroup
+
+
+@dataclass(frozen=True, slots=True)
+class SetRules:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class BeginGroupDeletion:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteGroup:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class LookAtGroup:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class NoteGroupAbsent:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class GroupDone:
+    """Ready for servers, or gone."""
+
+
+GroupStep = (
+    Wait
+    | IntendGroup
+    | CreateGroup
+    | ForgetGroupAttempt
+    | AdoptGroup
+    | SetRules
+    | BeginGroupDeletion
+    | DeleteGroup
+    | LookAtGroup
+    | NoteGroupAbsent
+    | GroupDone
+)
+
+
+def rules_hash(rules: Sequence[IngressRule]) -> str:
+    """What the ledger compares to see that the rules must be set again."""
+    text = "\n".join(sorted(f"{rule.protocol} {rule.port} {rule.cidr}" for rule in rules))
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def plan_group(facts: GroupFacts, *, wanted_rules_hash: str, now: datetime, timing: Timing) -> GroupStep:
+    """Towards a group whose rules are the wanted ones."""
+    row = facts.row
+    if row is None:
+        return IntendGroup()
+    if row.state is ResourceState.DELETING:
+        return plan_group_removal(facts, now=now, timing=timing)
+    if row.provider_ref is None:
+        return _plan_open_intent(facts, row, now=now, timing=timing) or CreateGroup()
+    if isinstance(facts.sight, Gone):
+        return NoteGroupAbsent()  # deleted by somebody: make another
+    if row.prepared_at is None or row.prepared_hash != wanted_rules_hash:
+        return SetRules()
+    return GroupDone()
+
+
+def plan_group_removal(facts: GroupFacts, *, now: datetime, timing: Timing) -> GroupStep:
+    """Towards proven absence."""
+    row = facts.row
+    if row is None:
+        return GroupDone()
+    if row.provider_ref is None:
+        step = _plan_open_intent(facts, row, now=now, timing=timing)
+        return NoteGroupAbsent() if step is None or isinstance(step, ForgetGroupAttempt) else step
+    if row.state is not ResourceState.DELETING:
+        return BeginGroupDeletion()
+    match facts.sight:
+        case Unknown(reason=reason, message=message):
+            return Wait(reason=reason, after_s=POLL_S * 5, message=message)
+        case NotListed():
+            return LookAtGroup()
+        case Gone():
+            return NoteGroupAbsent()
+        case Listed():
+            return DeleteGroup()
+        case _:
+            assert_never(facts.sight)
+
+
+def _plan_open_intent(
+    facts: GroupFacts, row: Resource, *, now: datetime, timing: Timing
+) -> GroupStep | None:
+    """None: never sent, so nothing can be there."""
+    if facts.candidate is not None:
+        return AdoptGroup(facts.candidate)
+    if row.send_before is None:
+        return None
+    if is_settled(row, listed_at=facts.listed_at, timing=timing):
+        return ForgetGroupAttempt()
+    due = settled_at(row, timing=timing)
+    left_s = 0.0 if due is None else (due - now).total_seconds()
+    return Wait(reason="CreateSettling", after_s=max(0.05, min(POLL_S, left_s)))
