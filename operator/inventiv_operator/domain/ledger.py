@@ -115,7 +115,7 @@ class Resource:
     state: ResourceState
     origin: Origin | None
     provider_ref: ProviderRef | None
-    attempt: str | None  # random, sent as the tag `inventiv-attempt` by the last POST
+    attempts: tuple[str, ...]  # random values, one for each POST that may have left: the tag `inventiv-attempt`
     send_before: datetime | None  # None while `intended`: provably not sent yet
     prepared_at: datetime | None  # server: cloud-init is set; group: rules are set; volume: tagged
     prepared_hash: str  # what was set (group rules); empty where it does not matter
@@ -124,6 +124,69 @@ class Resource:
     created_at: datetime
     changed_at: datetime  # of the last change of state or provider_ref
     last_error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewResource:
+    """A row to insert; without a `state` it is an intent, and comes before the call (S6)."""
+
+    id: ResourceId
+    organization_id: OrganizationId
+    credential_id: CredentialId
+    deployment_id: DeploymentId | None
+    instance_id: InstanceId | None
+    kind: ResourceKind
+    role: str
+    zone: Zone
+    volume_api: VolumeApi | None
+    size_gb: int | None
+    state: ResourceState = ResourceState.INTENDED
+    provider_ref: ProviderRef | None = None
+    origin: Origin | None = None
+
+    def as_row(self, *, now: datetime) -> Resource:
+        """The row as the database will give it back, so that nobody has to read what was just written."""
+        return Resource(
+            id=self.id,
+            organization_id=self.organization_id,
+            credential_id=self.credential_id,
+            deployment_id=self.deployment_id,
+            instance_id=self.instance_id,
+            kind=self.kind,
+            role=self.role,
+            zone=self.zone,
+            volume_api=self.volume_api,
+            state=self.state,
+            origin=self.origin,
+            provider_ref=self.provider_ref,
+            attempts=(),
+            send_before=None,
+            prepared_at=None,
+            prepared_hash="",
+            started_at=None,
+            size_gb=self.size_gb,
+            created_at=now,
+            changed_at=now,
+            last_error="",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewInstance:
+    """A row to insert."""
+
+    id: InstanceId
+    organization_id: OrganizationId
+    deployment_id: DeploymentId
+    ordinal: int
+    name: str
+    zone: Zone
+    instance_type: str
+    image_ref: str
+    root_volume_type: str
+    template_hash: str
+    state: InstanceState = InstanceState.ACTIVE
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +223,8 @@ class DeploymentRow:
     state: DeploymentState
     template_hash: str  # of the servers that exist; empty: none yet, so any template may start
     start_failures: int  # in a row for this template
+    start_reason: str  # CamelCase, why the last start failed or was refused; empty: none did
+    start_message: str
     next_start_at: datetime | None  # back-off after a failed start
     reset_token: str  # generation and `reconcile-at` at which the failures were last reset
 
@@ -186,7 +251,10 @@ class CredentialRow:
     name: str
     uid: str
     project_id: str
+    is_default: bool
     state: str  # open | closing | closed
+    ready: bool  # whether anything new may be made with it
+    reason: str  # of its Ready condition, when it is not ready
     frozen_reason: str  # empty: not frozen
     validated_at: datetime | None
     rejected_at: datetime | None

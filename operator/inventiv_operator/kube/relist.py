@@ -29,7 +29,7 @@ RETRY_S = 15.0
 """After a look that could not be finished."""
 CRD_WAIT_S = 3.0
 SPREAD_S = 60.0
-"""Over which the refreshes of one list are strewn: ten thousand at once would be a wave every five minutes."""
+"""Over which the refreshes of one list are strewn: ten thousand at once would be a wave."""
 _LISTED: tuple[tuple[Kind, str | None], ...] = (
     *((kind, None) for kind in OURS),
     (SECRET, CREDENTIAL_SECRET_SELECTOR),

@@ -1,0 +1,99 @@
+"""`provider_for`: the only door to a tenant's cloud (S7, T3).
+
+It reads that organization's settings from PostgreSQL, under row-level security, and nothing else: no environment, no
+configuration file, no other tenant, no default. With anything missing, zero requests leave.
+"""
+
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from inventiv_operator.controllers.control import PositiveControl
+from inventiv_operator.controllers.deployment.scene import Cloud
+from inventiv_operator.controllers.services import Services
+from inventiv_operator.domain.ids import CredentialId, OrganizationId
+from inventiv_operator.scaleway.client import ClientFactory
+from inventiv_operator.store import credentials, settings
+from inventiv_operator.store.errors import MissingProviderCredentials
+from inventiv_operator.store.keyring import KeyringFile
+from inventiv_operator.store.settings import ProviderSecrets
+
+
+class CredentialFrozen(Exception):
+    """No create, no delete, no conclusion, until a validation passes again (T8)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class _Entry:
+    cloud: Cloud
+    secrets: ProviderSecrets
+
+
+class Access:
+    """Clients by credential; one is kept as long as its key stays the same, with its listings and controls."""
+
+    def __init__(self, services: Services, *, factory: ClientFactory, keyring: KeyringFile) -> None:
+        self._services = services
+        self._factory = factory
+        self._keyring = keyring
+        self._entries: dict[CredentialId, _Entry] = {}
+
+    async def provider_for(
+        self, organization_id: OrganizationId, credential_id: CredentialId, *, though_frozen: bool = False
+    ) -> Cloud:
+        """The way to this credential's project.
+
+        `though_frozen` is for validation alone.
+
+        Raises:
+            MissingProviderCredentials: no such credential of this organization, or no key stored for it.
+            CredentialFrozen: see there.
+            KeyUnavailable, DecryptionFailed: its key cannot be read; nobody else's problem.
+        """
+        async with self._services.db.reading(organization_id) as conn:
+            row = await credentials.get(conn, credential_id)
+            if row is None:
+                raise MissingProviderCredentials(f"credential {credential_id} is not one of this organization")
+            secrets = await settings.read_secrets(conn, credential_id, keyring=self._keyring.current())
+        if row.frozen_reason and not though_frozen:
+            raise CredentialFrozen(row.frozen_reason)
+        entry = self._entries.get(credential_id)
+        if entry is None or not _same(entry.secrets, secrets):
+            entry = _Entry(cloud=self._cloud(organization_id, credential_id, secrets), secrets=secrets)
+            self._entries[credential_id] = entry
+        return entry.cloud
+
+    def candidate(
+        self, organization_id: OrganizationId, credential_id: CredentialId, secrets: ProviderSecrets
+    ) -> Cloud:
+        """A client for a key that is yet to prove itself; never kept."""
+        return self._cloud(organization_id, credential_id, secrets)
+
+    def _cloud(
+        self, organization_id: OrganizationId, credential_id: CredentialId, secrets: ProviderSecrets
+    ) -> Cloud:
+        client = self._factory.client(
+            project_id=secrets.project_id, access_key=secrets.access_key, secret_key=secrets.secret_key
+        )
+        control = PositiveControl(
+            self._services, client, organization_id=organization_id, credential_id=credential_id
+        )
+        return Cloud(
+            organization_id=organization_id, credential_id=credential_id, client=client, control=control
+        )
+
+
+def _same(one: ProviderSecrets, other: ProviderSecrets) -> bool:
+    return (one.project_id, one.access_key, _value(one.secret_key)) == (
+        other.project_id,
+        other.access_key,
+        _value(other.secret_key),
+    )
+
+
+def _value(secret: SecretStr) -> str:
+    return secret.get_secret_value()

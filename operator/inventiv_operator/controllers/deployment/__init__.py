@@ -1,0 +1,1 @@
+"""The deployment controller: observe, plan, apply, write status."""

@@ -1,0 +1,127 @@
+"""The one place that writes a status: only when it changed, with the resourceVersion that was read."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from inventiv_operator.api.conditions import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Reason,
+    Said,
+    condition_of,
+    merge_conditions,
+)
+from inventiv_operator.domain.verdict import Verdict
+from inventiv_operator.kube.client import KubeClient
+from inventiv_operator.kube.errors import Conflict, NotFound
+from inventiv_operator.kube.events import EventRecorder, ObjectRef
+from inventiv_operator.kube.kinds import Kind
+from inventiv_operator.runtime.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+
+def reason_of(text: str) -> Reason:
+    """The contract's reason, or `Progressing` for what is only a step on the way."""
+    try:
+        return Reason(text)
+    except ValueError:
+        return Reason.PROGRESSING
+
+
+def status_of(value: bool | None) -> ConditionStatus:
+    if value is None:
+        return ConditionStatus.UNKNOWN
+    return ConditionStatus.TRUE if value else ConditionStatus.FALSE
+
+
+def said_ready(verdict: Verdict) -> Said:
+    """The condition Ready of any kind."""
+    return Said(
+        type=ConditionType.READY,
+        status=status_of(verdict.ready),
+        reason=reason_of(verdict.reason),
+        message=verdict.message,
+    )
+
+
+class ObjectStatusWriter:
+    """Writes statuses and, on a transition of Ready, an event."""
+
+    def __init__(self, kube: KubeClient, *, events: EventRecorder, clock: Clock) -> None:
+        self._kube = kube
+        self._events = events
+        self._clock = clock
+
+    def conditions(
+        self, body: Mapping[str, Any], said: Iterable[Said]
+    ) -> tuple[list[dict[str, Any]], tuple[Condition, ...]]:
+        """The conditions to write, as JSON and as values; their times are kept where nothing changed."""
+        old = old_conditions(body)
+        merged = merge_conditions(
+            old,
+            said,
+            now=self._clock.now(),
+            observed_generation=int(body["metadata"].get("generation") or 0),
+        )
+        return [c.model_dump(mode="json", by_alias=True) for c in merged], merged
+
+    async def write(
+        self, kind: Kind, body: Mapping[str, Any], status: Mapping[str, Any], *, said: Iterable[Said]
+    ) -> dict[str, Any] | None:
+        """The object as it is after the write; None when it moved on or is gone: its event brings us back."""
+        rendered, merged = self.conditions(body, said)
+        wanted = {
+            "observedGeneration": int(body["metadata"].get("generation") or 0),
+            **{name: value for name, value in status.items() if value is not None},
+            "conditions": rendered,
+        }
+        if wanted == body.get("status"):
+            return dict(body)
+        metadata = body["metadata"]
+        try:
+            after = await self._kube.apply_status(
+                kind,
+                metadata.get("namespace"),
+                metadata["name"],
+                uid=metadata["uid"],
+                resource_version=metadata["resourceVersion"],
+                status=wanted,
+            )
+        except (Conflict, NotFound) as error:
+            logger.debug("status not written: %s", error)
+            return None
+        await self._announce(kind, body, merged)
+        return after
+
+    async def _announce(self, kind: Kind, body: Mapping[str, Any], merged: tuple[Condition, ...]) -> None:
+        now = condition_of(merged, ConditionType.READY)
+        before = condition_of(old_conditions(body), ConditionType.READY)
+        if now is None or (before is not None and (before.status, before.reason) == (now.status, now.reason)):
+            return
+        await self._events.emit(
+            ObjectRef.of(kind, body),
+            type="Warning" if now.status == ConditionStatus.FALSE and _is_trouble(now.reason) else "Normal",
+            reason=now.reason,
+            message=now.message,
+        )
+
+
+ORDINARY = {Reason.PROGRESSING, Reason.STARTING, Reason.DELETING, Reason.PAUSED, Reason.READY}
+
+
+def _is_trouble(reason: str) -> bool:
+    return reason not in ORDINARY
+
+
+def old_conditions(body: Mapping[str, Any]) -> tuple[Condition, ...]:
+    """What the object says now; a condition that nobody can read any more is dropped."""
+    found = []
+    for raw in (body.get("status") or {}).get("conditions") or []:
+        try:
+            found.append(Condition.model_validate(raw))
+        except ValueError:
+            continue
+    return tuple(found)
