@@ -125,12 +125,8 @@ Uuid = Annotated[
 ZoneName = Annotated[str, Field(max_length=16, pattern="^[a-z]{2}-[a-z]{3}-[0-9]{1,2}$")]
 InstanceType = Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Za-z0-9][A-Za-z0-9-]*$")]
 InstanceTypeGlob = Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Za-z0-9*?-]+$")]
-NamespaceName = Annotated[
-    str, Field(min_length=1, max_length=63, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-]
-ObjectName = Annotated[
-    str, Field(min_length=1, max_length=253, pattern="^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
-]
+NamespaceName = Annotated[str, Field(min_length=1, max_length=63, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern="^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")]
 DataKey = Annotated[str, Field(min_length=1, max_length=253, pattern="^[-._a-zA-Z0-9]+$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Euros = Annotated[

@@ -1,0 +1,70 @@
+"""Fields of the contract whose behaviour does not exist yet: they are refused, never ignored.
+
+A field that is set to its default asks for nothing, so it is accepted. Each answer is a sentence that names
+the field; when a behaviour arrives, its line here goes.
+"""
+
+from collections.abc import Iterator
+
+from inventiv_operator.api.credential import CredentialSpec
+from inventiv_operator.api.deployment import DeploymentSpec, OnStopped, PublicIP, ReclaimPolicy
+from inventiv_operator.api.organization import OrganizationSpec
+
+
+def unsupported_organization_fields(spec: OrganizationSpec) -> tuple[str, ...]:
+    return tuple(_organization(spec))
+
+
+def unsupported_credential_fields(spec: CredentialSpec) -> tuple[str, ...]:
+    return tuple(_credential(spec))
+
+
+def unsupported_deployment_fields(spec: DeploymentSpec) -> tuple[str, ...]:
+    return tuple(_deployment(spec))
+
+
+def _organization(spec: OrganizationSpec) -> Iterator[str]:
+    if spec.suspended:
+        yield "spec.suspended: true is not supported yet"
+    if spec.allowed_zones is not None:
+        yield "spec.allowedZones is not supported yet"
+    if spec.allowed_instance_types is not None:
+        yield "spec.allowedInstanceTypes is not supported yet"
+    if spec.quota is not None and spec.quota.model_dump(exclude_none=True):
+        yield "spec.quota is not supported yet"
+    if spec.settings is not None and spec.settings.given():
+        yield "spec.settings is not supported yet"
+
+
+def _credential(spec: CredentialSpec) -> Iterator[str]:
+    if spec.zones is not None:
+        yield "spec.zones is not supported yet"
+    if spec.settings is not None and spec.settings.given():
+        yield "spec.settings is not supported yet"
+
+
+def _deployment(spec: DeploymentSpec) -> Iterator[str]:
+    if len(spec.placement) > 1:
+        yield "spec.placement with more than one entry is not supported yet"
+    if spec.volumes:
+        yield "spec.volumes is not supported yet"
+    if spec.network.public_ip is PublicIP.RESERVED:
+        yield "spec.network.publicIP: Reserved is not supported yet"
+    if spec.cloud_init is not None and spec.cloud_init.secret_ref is not None:
+        yield "spec.cloudInit.secretRef is not supported yet"
+    if spec.cloud_init is not None and spec.cloud_init.config_map_ref is not None:
+        yield "spec.cloudInit.configMapRef is not supported yet"
+    if spec.container is not None:
+        yield "spec.container is not supported yet"
+    yield from _deployment_policies(spec)
+
+
+def _deployment_policies(spec: DeploymentSpec) -> Iterator[str]:
+    if spec.on_stopped is not OnStopped.RESTART:
+        yield "spec.onStopped: Report is not supported yet"
+    if spec.max_unavailable != DeploymentSpec.model_fields["max_unavailable"].default:
+        yield "spec.maxUnavailable other than 1 is not supported yet"
+    if spec.ttl_seconds is not None:
+        yield "spec.ttlSeconds is not supported yet"
+    if spec.deletion_policy is not ReclaimPolicy.DELETE:
+        yield "spec.deletionPolicy: Retain is not supported yet"
