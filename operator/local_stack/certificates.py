@@ -15,16 +15,28 @@ _VALID_FOR = datetime.timedelta(days=3650)
 
 
 def make_certificates(directory: Path) -> None:
-    """Write `ca.crt`, `server.crt` and `server.key` for 127.0.0.1, and `service-accounts.key` to sign tokens with."""
+    """Write `ca.crt`, a pair `server` for 127.0.0.1, a pair `client` that etcd asks for, and the pair `service-accounts`.
+
+    The last one signs the tokens of service accounts, and checks them.
+    """
     directory.mkdir(mode=0o700, exist_ok=True)
     authority_key = ec.generate_private_key(ec.SECP256R1())
     server_key = ec.generate_private_key(ec.SECP256R1())
     authority = _certificate("inventiv-local-ca", authority_key, signer=None, signer_key=authority_key)
     server = _certificate("kube-apiserver", server_key, signer=authority, signer_key=authority_key)
+    client_key = ec.generate_private_key(ec.SECP256R1())
+    client = _certificate("etcd-client", client_key, signer=authority, signer_key=authority_key)
     write_private(directory / "ca.crt", authority.public_bytes(serialization.Encoding.PEM).decode())
     write_private(directory / "server.key", _pem(server_key))
     write_private(directory / "server.crt", server.public_bytes(serialization.Encoding.PEM).decode())
-    write_private(directory / "service-accounts.key", _pem(ec.generate_private_key(ec.SECP256R1())))
+    write_private(directory / "client.key", _pem(client_key))
+    write_private(directory / "client.crt", client.public_bytes(serialization.Encoding.PEM).decode())
+    accounts_key = ec.generate_private_key(ec.SECP256R1())
+    accounts_public = accounts_key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    write_private(directory / "service-accounts.key", _pem(accounts_key))
+    write_private(directory / "service-accounts.pub", accounts_public.decode())
 
 
 def _certificate(
@@ -53,10 +65,11 @@ def _certificate(
     if signer is None:
         builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
     else:
+        uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         addresses = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         builder = (
             builder.add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
             .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
         )
     return builder.sign(signer_key, hashes.SHA256())

@@ -23,7 +23,9 @@ def free_port(*, taken: frozenset[int] = frozenset()) -> int:
         port = choice.randint(_LOWEST, highest)
         if port not in taken and is_free(port):
             return port
-    raise LocalStackError(f"no free port between {_LOWEST} and {highest} on {LOOPBACK}; stop what occupies them")
+    raise LocalStackError(
+        f"no free port between {_LOWEST} and {highest} on {LOOPBACK}; stop what occupies them"
+    )
 
 
 def is_free(port: int) -> bool:

@@ -35,6 +35,7 @@ class Command:
     log: Path
     environment: Mapping[str, str] = field(repr=False)
     user: int | None = None  # the uid to run as; None: ours
+    group: int | None = None  # its gid; given together with the uid
 
 
 class _Detached(subprocess.Popen[bytes]):
@@ -68,7 +69,7 @@ def spawn(command: Command) -> Process:
             stderr=log,
             start_new_session=True,
             user=command.user,
-            group=None if command.user is None else command.user,
+            group=command.group,
             extra_groups=None if command.user is None else [],
         )
     # Ours and not yet waited for, so the pid is still its own even if it has ended already.
