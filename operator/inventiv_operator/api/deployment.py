@@ -268,8 +268,8 @@ class DeploymentSpec(Model):
     """Seconds that a failed server is kept for a look, and billed, before it is deleted, 0 to 86400. The next
     start at its place waits until it is gone. 0: it is deleted at once. Default: 600.
     """
-    ttl_seconds: Annotated[int, Field(ge=60, le=31_536_000)] | None = None
-    """Seconds after which the servers go, 60 to 31536000; the object stays, with the condition Ready=False
+    ttl_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+    """Seconds after which the servers go, 1 to 31536000; the object stays, with the condition Ready=False
     and the reason Expired. Absent: never.
     """
     tags: Annotated[tuple[_Tag, ...], Field(max_length=50, json_schema_extra=SET)] = ()
@@ -287,7 +287,7 @@ class DeploymentSpec(Model):
 
 
 class Deployment(Model):
-    """N instances at Scaleway: type, zone, image, volumes, ports, user data, readiness. The tenant's."""
+    """N instances at Scaleway: type, zone, image, ports, user data, readiness. Written by tenants."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(

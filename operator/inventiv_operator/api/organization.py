@@ -116,7 +116,7 @@ class OrganizationStatus(Model):
 
 
 class Organization(Model):
-    """A tenant: which namespaces are its own, its quota, and what it may use. The platform team's."""
+    """A tenant: which namespaces are its own, and what it may use. Written by the platform team."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
