@@ -1,12 +1,11 @@
 """How etcd, the API server and the controller manager are started, and how one talks to them.
 
-etcd asks for a certificate of this stack's own authority, the API server for one of its random tokens: a process
-that knows only a port number gets nowhere.
+etcd asks for a certificate of this stack's own authority, the API server for one of its random tokens: who
+knows only a port number gets nowhere.
 """
 
 import base64
 import ssl
-from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -72,11 +71,11 @@ def apiserver_argv(
 
 
 def controller_manager_argv(program: Path, *, data: Path, kubeconfig: Path, port: int) -> tuple[str, ...]:
-    """Only what makes deletion work as on a real cluster: namespaces empty themselves, owners take their own along."""
+    """Only what makes deletion work as elsewhere: namespaces empty themselves, owners take theirs along."""
     return (
         str(program),
         f"--kubeconfig={kubeconfig}",
-        "--controllers=garbage-collector-controller,namespace-controller",
+        "--controllers=garbage-collector-controller,namespace-controller,clusterrole-aggregation-controller",
         "--leader-elect=false",
         f"--cert-dir={data}",
         f"--bind-address={LOOPBACK}",
@@ -124,7 +123,7 @@ def is_ready(*, port: int, authority: Path, token: str) -> bool:
 
 def _answers_ok(url: str, *, authority: Path, token: str) -> bool:
     trusted = ssl.create_default_context(cafile=str(authority))
-    headers: Mapping[str, str] = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {token}"}
     try:
         answer = httpx.get(url, headers=headers, verify=trusted, timeout=_ANSWER_WITHIN_S, trust_env=False)
     except httpx.HTTPError:
