@@ -1,4 +1,4 @@
-"""Fixtures for tests that need real parts: one stack per session, a database per module, a simulator per test.
+"""Fixtures of real parts: one stack per session, a database per module, a simulator per test.
 
 `stack`             a running API server and PostgreSQL, started when the first test asks for it
 `installed_stack`   the same with CRDs, RBAC and policies applied
@@ -245,8 +245,8 @@ def operator_process(
 
 
 def remove_our_objects(stack: Stack) -> None:
-    """Every object of our kinds, finalizers first: nobody runs who could take them off. And their namespaces."""
-    for kind in ("deployments.inventiv.io", "providercredentials.inventiv.io", "organizations.inventiv.io"):
+    """Every object of our kinds, and their namespaces. Nobody runs who would take finalizers off."""
+    for kind in reversed(installation.KINDS):
         listed = json.loads(stack.kubectl("get", kind, "--all-namespaces", "--output=json").stdout)
         for item in listed["items"]:
             metadata = item["metadata"]
@@ -270,7 +270,7 @@ def _teller(config: pytest.Config) -> Callable[[str], None]:
         if capture is None:
             return
         with capture.global_and_fixture_disabled():
-            print(f"\n[local stack] {line}", end="", flush=True)
+            print(f"\n[local stack] {line}", end="", flush=True)  # noqa: T201
 
     return tell
 

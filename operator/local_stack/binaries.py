@@ -1,7 +1,7 @@
 """The programs of the cluster: given by the user, or built once from pinned sources and kept in the cache.
 
-The folder in the cache is named for everything that goes into the build, so another release never meets the old
-programs. A program appears there by one rename, so it is there wholly or not at all, whoever was killed.
+The folder in the cache is named for everything that goes into the build, so another release never meets the
+old programs. A program appears there by one rename, so it is there wholly or not at all, whoever was killed.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """The stack's own certificate authority: a client that trusts it cannot be talking to another stack."""
 
-import datetime
+import datetime as dt
 import ipaddress
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from local_stack.state import write_private
 
-_VALID_FOR = datetime.timedelta(days=3650)
+_VALID_FOR = dt.timedelta(days=3650)
 
 
 def make_certificates(directory: Path) -> None:
-    """Write `ca.crt`, a pair `server` for 127.0.0.1, a pair `client` that etcd asks for, and the pair `service-accounts`.
+    """Write `ca.crt`, and pairs: `server` for 127.0.0.1, `client` that etcd asks for, `service-accounts`.
 
     The last one signs the tokens of service accounts, and checks them.
     """
@@ -47,14 +47,14 @@ def _certificate(
     signer_key: ec.EllipticCurvePrivateKey,
 ) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject if signer is None else signer.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + _VALID_FOR)
         .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

@@ -1,6 +1,6 @@
 """Logins and databases on a server, ours or a given one.
 
-The operator logs in as a member of the role that `migrate` grants to; the owner of the tables is another login.
+The operator logs in as a member of the role that `migrate` grants to; the owner of the tables is another.
 Both names carry the stack's id, so that two stacks may share one given server.
 """
 
@@ -40,6 +40,11 @@ class Server:
     def database(self) -> str:
         """The one that `up` prepares."""
         return f"inventiv_{self.stack_id}"
+
+    @property
+    def template(self) -> str:
+        """Migrated and otherwise empty, to be copied; nobody connects to it."""
+        return f"inventiv_template_{self.stack_id}"
 
     def owner_url(self, database: str = "") -> str:
         return self._url(database or self.database, self.owner, self.secrets.owner_password)
@@ -89,6 +94,7 @@ class Server:
     def forget(self) -> None:
         """Take away what this stack made on a server that goes on; the shared role stays."""
         self.drop_database(self.database)
+        self.drop_database(self.template)
         with self._administration() as connection:
             for login in (self.operator, self.owner):
                 connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(login)))
@@ -129,5 +135,5 @@ def _exists(connection: psycopg.Connection[tuple[object, ...]], statement: Liter
 
 
 def _first_line(error: psycopg.Error) -> str:
-    """libpq names host, port, user and reason, never the password."""
+    """What libpq says names host, port, user and reason, never the password."""
     return str(error).strip().splitlines()[0]

@@ -13,7 +13,7 @@ from local_stack.python_commands import python_command
 NAMESPACE = "inventiv-system"
 SERVICE_ACCOUNT = "inventiv-operator"
 KINDS = ("organizations.inventiv.io", "providercredentials.inventiv.io", "deployments.inventiv.io")
-_TOKEN_LIVES = "8760h"
+_TOKEN_LIVES = "8760h"  # noqa: S105  -- a duration
 _COMMAND_WITHIN_S = 120.0
 
 
@@ -32,7 +32,7 @@ def install_manifests(kubectl: Kubectl, *, manifests: Path = MANIFESTS) -> None:
 
 
 def operator_token(kubectl: Kubectl) -> str:
-    """A token of the operator's service account: a rule that its role lacks shows here as it would elsewhere."""
+    """A token of the operator's service account, so that a rule which its role lacks shows."""
     answer = kubectl(
         "create", "token", SERVICE_ACCOUNT, f"--namespace={NAMESPACE}", f"--duration={_TOKEN_LIVES}"
     )

@@ -36,6 +36,7 @@ class Recipe:
     command: Callable[[Site], Command]
     is_ready: Callable[[Site], bool]
     ready_within_s: float
+    needs: tuple[Part, ...] = ()  # to be ready before it is started
     stop: signal.Signals = signal.SIGTERM
     stops_within_s: float = 10.0
     programs: tuple[str, ...] = ()
@@ -172,6 +173,7 @@ RECIPES: Mapping[Part, Recipe] = {
         command=_apiserver,
         is_ready=_apiserver_is_ready,
         ready_within_s=120.0,
+        needs=(Part.ETCD,),
         programs=(binaries.APISERVER,),
         ports=(Part.APISERVER,),
     ),
@@ -179,6 +181,7 @@ RECIPES: Mapping[Part, Recipe] = {
         command=_controller_manager,
         is_ready=lambda site: is_listening(site.state.ports[Part.CONTROLLER_MANAGER]),
         ready_within_s=60.0,
+        needs=(Part.APISERVER,),
         programs=(binaries.CONTROLLER_MANAGER,),
         ports=(Part.CONTROLLER_MANAGER,),
     ),

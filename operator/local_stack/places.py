@@ -1,4 +1,4 @@
-"""Where the local stack keeps things: what can be rebuilt in the cache, what belongs to one stack in its own folder."""
+"""Where things are kept: what can be rebuilt in the cache, what belongs to one stack in its own folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,6 +35,7 @@ def _base(environ: Mapping[str, str], *, variable: str, default: str) -> Path:
     home = environ.get("HOME", "")
     if not home.startswith("/"):
         raise LocalStackError(
-            f"neither {variable} nor HOME names an absolute folder; set one of them, or {STACK_VARIABLE} and {CACHE_VARIABLE}"
+            f"neither {variable} nor HOME names an absolute folder; "
+            f"set one of them, or {STACK_VARIABLE} and {CACHE_VARIABLE}"
         )
     return Path(home) / default

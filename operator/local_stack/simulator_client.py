@@ -1,4 +1,4 @@
-"""The simulator's control interface: what the world holds, what was called, what is billed, what goes wrong next."""
+"""The simulator's control interface: what the world holds, was asked, bills, and gets wrong next."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ class SimulatorClient:
         self._http.close()
 
     def reset(self, *keys: TenantKey, **world: Any) -> None:
-        """Begin anew with the projects of these keys; more of the world by name (`latency_ms`, `boot_s`, `stock` ...)."""
+        """Begin anew with the projects of these keys; more of the world by name (`latency_ms` ...)."""
         projects = {key.project_id: key.organization_id for key in keys}
         described = {
             "projects": [

@@ -116,6 +116,6 @@ def locked(path: Path, *, on_wait: Callable[[], None] = lambda: None) -> Iterato
 
 def _unreadable(path: Path) -> LocalStackError:
     return LocalStackError(
-        f"{path} was not written by this version of the local stack; end that stack with the version that started it, "
-        "then remove its folder"
+        f"{path} was not written by this version of the local stack; "
+        "end that stack with the version that started it, then remove its folder"
     )
