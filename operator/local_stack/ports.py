@@ -15,7 +15,7 @@ def free_port(*, taken: frozenset[int] = frozenset()) -> int:
     """A random free port *below* the range that the kernel gives to outgoing connections.
 
     Inside that range another connection could be given the port while the part is stopped, and a client that
-    keeps trying the stopped part would sooner or later be connected to itself (its own end may get that port).
+    keeps trying the stopped part would sooner or later be connected to itself: its own end may get that port.
     """
     choice = random.SystemRandom()
     highest = _first_ephemeral_port() - 1

@@ -1,7 +1,7 @@
 """A running stack: bring it up, stop and start its parts, talk to it, take it away.
 
 `up` may be called at any time and by anyone: what runs is left alone, what is dead is started. All that it
-needs to know later is in `state.json`; what was started and not written down there is found by the stack's marker.
+needs to know later is in `state.json`; what was started and not written down there is found by its marker.
 """
 
 import base64
