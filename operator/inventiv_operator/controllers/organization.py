@@ -1,232 +1,197 @@
 """The organization reconciler: a durable id, and the namespaces that belong to it."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
-from inventiv_operator.api.objects import OrganizationObject, parse_organization
+from inventiv_operator.api.conditions import Reason
+from inventiv_operator.api.objects import InvalidSpec, OrganizationObject, parse_organization
+from inventiv_operator.api.organization import OrganizationSpec
 from inventiv_operator.api.supported import unsupported_organization_fields
+from inventiv_operator.controllers.claiming import Claiming, NamespaceClaim, verdict_on
+from inventiv_operator.controllers.namespaces import NamespaceIndex
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.status import ObjectStatusWriter, said_ready
 from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.domain.ledger import OrganizationRow
 from inventiv_operator.domain.verdict import Verdict, refused
 from inventiv_operator.kube.client import KubeClient
-from inventiv_operator.kube.errors import Conflict as KubeConflict
-from inventiv_operator.kube.errors import NotFound as KubeNotFound
-from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, ORGANIZATION, ORGANIZATION_LABEL
-from inventiv_operator.runtime.queue import DONE, Key, Result
+from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, ORGANIZATION
+from inventiv_operator.runtime.queue import DONE, Key, Lane, Result
 from inventiv_operator.store import claims, organizations
-from inventiv_operator.store.claims import ClaimOutcome
 from inventiv_operator.store.errors import Conflict
 
 logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_S = 300.0
+AWAITED_S = 30.0
+"""When a namespace that does not exist yet, or is held by another, is looked for again without an event."""
 WAIT_S = 5.0
+
+DEFAULT_CONFLICT = (
+    "another Organization has default: true already, and at most one may: set it to false on one of them"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NamespaceClaim:
-    """One line of `status.namespaces`. `problem` is empty when the claim holds or the namespace is awaited."""
+class _Tenant:
+    """One object in one pass, with its row if it has one."""
 
-    name: str
-    uid: str
-    claimed: bool
-    reason: str = ""
-    problem: str = ""
+    body: Mapping[str, Any]
+    obj: OrganizationObject
+    row: OrganizationRow | None
 
 
 class OrganizationReconciler:
     """One call is one pass over one Organization."""
 
-    def __init__(self, services: Services, kube: KubeClient, *, status: ObjectStatusWriter) -> None:
+    def __init__(
+        self,
+        services: Services,
+        kube: KubeClient,
+        *,
+        claiming: Claiming,
+        index: NamespaceIndex,
+        status: ObjectStatusWriter,
+        wake_namespace: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """`wake_namespace` has everything of ours in a namespace looked at: it has just become a tenant's."""
         self._services = services
         self._kube = kube
+        self._claiming = claiming
+        self._index = index
         self._status = status
+        self._wake_namespace = wake_namespace
 
     async def reconcile(self, key: Key, *, deadline_s: float) -> Result:
         """See the module."""
         del deadline_s  # a handful of quick calls
         body = await self._kube.get(ORGANIZATION, None, key.name)
-        if body is None:
-            return DONE  # finished, or its finalizer was forced: what the ledger still holds keeps its credentials
-        obj = parse_organization(body)
         async with self._services.db.platform() as conn:
-            row = await organizations.find(conn, name=key.name)
-        if obj.metadata.deletion_timestamp is not None:
-            return await self._delete(body, obj, row)
-        unsupported = unsupported_organization_fields(obj.spec)
-        if unsupported:
-            verdict = refused("NotSupported", "; ".join(unsupported))
-            await self._status.write(ORGANIZATION, body, {}, said=[said_ready(verdict)])
-            return DONE
-        if CLEANUP_FINALIZER not in obj.metadata.finalizers:
-            await self._kube.add_finalizer(ORGANIZATION, body)
-            return Result(requeue_after_s=0.0)
-        return await self._claim(body, obj)
-
-    async def _claim(self, body: Mapping[str, Any], obj: OrganizationObject) -> Result:
+            row = await organizations.find(conn, key.name)
+        if body is None:
+            self._index.forget(key.name)
+            return await self._vanished(row)
+        one = _Tenant(body=body, obj=parse_organization(body), row=row)
+        if one.obj.metadata.deletion_timestamp is not None:
+            self._index.forget(key.name)
+            return await self._delete(one)
         try:
-            async with self._services.platform_writing() as conn:
-                row = await organizations.upsert(
-                    conn, name=obj.metadata.name, uid=obj.metadata.uid, is_default=obj.spec.default
-                )
-        except Conflict:
-            verdict = refused(
-                "DefaultConflict",
-                "another Organization has default: true already; at most one may: set it to false on one of them",
+            return await self._run(one, one.obj.spec)
+        except InvalidSpec as error:
+            return await self._refuse(one, refused(Reason.INVALID_SPEC, str(error)), again_in_s=None)
+
+    # -- a living organization -------------------------------------------------------------------------------
+
+    async def _run(self, one: _Tenant, spec: OrganizationSpec) -> Result:
+        self._index.put(one.obj.metadata.name, spec.namespaces)
+        unsupported = unsupported_organization_fields(spec)
+        if unsupported:
+            return await self._refuse(
+                one, refused(Reason.NOT_SUPPORTED, "; ".join(unsupported)), again_in_s=None
             )
-            await self._status.write(ORGANIZATION, body, {}, said=[said_ready(verdict)])
-            return Result(requeue_after_s=LOOK_AGAIN_S)
-        listed = [await self._claim_one(row.id, name) for name in obj.spec.namespaces]
-        kept = await self._release_unlisted(row.id, set(obj.spec.namespaces))
-        verdict = _verdict([*listed, *kept])
-        for line in listed:
-            if line.claimed:
-                await self._label(line, obj.metadata.name)
+        if CLEANUP_FINALIZER not in one.obj.metadata.finalizers:
+            await self._kube.add_finalizer(ORGANIZATION, one.body)
+            return Result(requeue_after_s=0.0, lane=Lane.CREATE)
+        try:
+            row = await self._open(one, spec)
+        except Conflict:
+            verdict = refused(Reason.DEFAULT_CONFLICT, DEFAULT_CONFLICT)
+            return await self._refuse(one, verdict, again_in_s=AWAITED_S)
+        lines = await self._claiming.settle(row, spec.namespaces, annotations=one.obj.metadata.annotations)
+        verdict = verdict_on(lines)
+        await self._write(one, row, verdict, lines=lines)
+        await self._wake_new(one, lines)
+        return Result(requeue_after_s=LOOK_AGAIN_S if verdict.ready else AWAITED_S, organization=str(row.id))
+
+    async def _open(self, one: _Tenant, spec: OrganizationSpec) -> OrganizationRow:
+        """The row, made or brought in line. An object made anew takes over a row that is not closed.
+
+        Raises:
+            Conflict: another one is the default.
+        """
+        row, metadata = one.row, one.obj.metadata
+        if row is not None and (row.uid, row.is_default) == (metadata.uid, spec.default):
+            return row
+        organization_id = OrganizationId(uuid4()) if row is None else row.id
+        async with self._services.writing(organization_id) as conn:
+            return await organizations.upsert(
+                conn, id=organization_id, name=metadata.name, uid=metadata.uid, is_default=spec.default
+            )
+
+    async def _wake_new(self, one: _Tenant, lines: list[NamespaceClaim]) -> None:
+        """What waits in a namespace for an organization need not wait for its next look."""
+        before = {(known.name, known.uid) for known in one.obj.status.namespaces if known.claimed}
+        for line in lines:
+            if line.claimed and (line.name, line.uid) not in before:
+                await self._wake_namespace(line.name)
+
+    async def _refuse(self, one: _Tenant, verdict: Verdict, *, again_in_s: float | None) -> Result:
+        """What is claimed stays claimed."""
+        lines: list[NamespaceClaim] = []
+        if one.row is not None:
+            async with self._services.db.reading(one.row.id) as conn:
+                held = await claims.of_organization(conn, one.row.id)
+            lines = [
+                NamespaceClaim(name=claim.namespace, uid=claim.namespace_uid, claimed=True) for claim in held
+            ]
+        await self._write(one, one.row, verdict, lines=lines)
+        return Result(requeue_after_s=again_in_s, organization=None if one.row is None else str(one.row.id))
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    async def _delete(self, one: _Tenant) -> Result:
+        if CLEANUP_FINALIZER not in one.obj.metadata.finalizers:
+            return DONE
+        row = one.row
+        if row is not None and row.uid == one.obj.metadata.uid:
+            left = await self._close(row)
+            if left:
+                verdict = refused(Reason.DELETING, f"waiting for {', '.join(left)}", phase="Deleting")
+                await self._write(one, row, verdict, lines=None)
+                return Result(requeue_after_s=WAIT_S, organization=str(row.id), lane=Lane.DELETE)
+        await self._kube.remove_finalizer(ORGANIZATION, one.body)
+        return DONE
+
+    async def _vanished(self, row: OrganizationRow | None) -> Result:
+        """Its finalizer was forced, or etcd put back: it stays as long as the ledger holds anything of it."""
+        if row is None:
+            return DONE
+        left = await self._close(row)
+        return Result(requeue_after_s=LOOK_AGAIN_S if left else None, organization=str(row.id))
+
+    async def _close(self, row: OrganizationRow) -> list[str]:
+        """Close it when nothing is left; else what is left, in words."""
+        async with self._services.db.reading(row.id) as conn:
+            left = await organizations.what_is_left(conn, row.id)
+        if left:
+            return left
+        await self._claiming.release_all(row)
+        async with self._services.writing(row.id) as conn:
+            await organizations.close(conn, row.id)
+        logger.info("organization closed: nothing of it is left", extra={"organization_id": str(row.id)})
+        return []
+
+    async def _write(
+        self,
+        one: _Tenant,
+        row: OrganizationRow | None,
+        verdict: Verdict,
+        *,
+        lines: list[NamespaceClaim] | None,
+    ) -> None:
+        """`lines` None: what the status says about namespaces stays."""
+        said = (one.body.get("status") or {}).get("namespaces")
+        namespaces = said if lines is None else [line.as_status() for line in lines]
         await self._status.write(
             ORGANIZATION,
-            body,
+            one.body,
             {
-                "organizationID": str(row.id),
+                "organizationID": None if row is None else str(row.id),
                 "installationID": str(self._services.installation_id),
-                "namespaces": [
-                    {"name": line.name, "uid": line.uid or None, "claimed": line.claimed}
-                    if line.uid
-                    else {"name": line.name, "claimed": line.claimed}
-                    for line in [*listed, *kept]
-                ],
+                "namespaces": namespaces or None,
             },
             said=[said_ready(verdict)],
         )
-        return Result(requeue_after_s=LOOK_AGAIN_S, organization=str(row.id))
-
-    async def _claim_one(self, organization_id: OrganizationId, name: str) -> NamespaceClaim:
-        namespace = await self._kube.get_namespace(name)
-        if namespace is None:
-            return NamespaceClaim(name=name, uid="", claimed=False)
-        uid = str(namespace["metadata"]["uid"])
-        async with self._services.platform_writing() as conn:
-            outcome = await claims.claim(conn, organization_id=organization_id, namespace=name, uid=uid)
-        match outcome:
-            case ClaimOutcome.CLAIMED:
-                return NamespaceClaim(name=name, uid=uid, claimed=True)
-            case ClaimOutcome.HELD_BY_OTHER:
-                return NamespaceClaim(
-                    name=name,
-                    uid=uid,
-                    claimed=False,
-                    reason="NamespaceConflict",
-                    problem=f"namespace {name} belongs to another Organization; remove it there first",
-                )
-            case ClaimOutcome.UID_CHANGED:
-                return NamespaceClaim(
-                    name=name,
-                    uid=uid,
-                    claimed=False,
-                    reason="NamespaceConflict",
-                    problem=f"namespace {name} was deleted and made again (its uid is now {uid}); to claim it anew set"
-                    f" the annotation inventiv.io/claim: {name}={uid}, or remove the name and add it again",
-                )
-
-    async def _release_unlisted(
-        self, organization_id: OrganizationId, listed: set[str]
-    ) -> list[NamespaceClaim]:
-        """A namespace that is no longer named is let go when nothing of the tenant is left in it."""
-        async with self._services.db.reading(organization_id) as conn:
-            held = await claims.of_organization(conn, organization_id)
-        kept: list[NamespaceClaim] = []
-        for claim in held:
-            if claim.namespace in listed:
-                continue
-            async with self._services.platform_writing() as conn:
-                released = await claims.release(
-                    conn, organization_id=organization_id, namespace=claim.namespace
-                )
-            if released:
-                await self._unlabel(claim.namespace, claim.namespace_uid)
-                continue
-            kept.append(
-                NamespaceClaim(
-                    name=claim.namespace,
-                    uid=claim.namespace_uid,
-                    claimed=True,
-                    reason="NamespaceInUse",
-                    problem=f"namespace {claim.namespace} still holds credentials or deployments of this organization;"
-                    " delete them first: until then it stays",
-                )
-            )
-        return kept
-
-    async def _label(self, line: NamespaceClaim, organization: str) -> None:
-        """A copy for people and policies; never read by a reconciler."""
-        namespace = await self._kube.get_namespace(line.name)
-        if namespace is None or str(namespace["metadata"]["uid"]) != line.uid:
-            return
-        if (namespace["metadata"].get("labels") or {}).get(ORGANIZATION_LABEL) == organization:
-            return
-        await self._write_label(namespace, organization)
-
-    async def _unlabel(self, name: str, uid: str) -> None:
-        namespace = await self._kube.get_namespace(name)
-        if namespace is None or str(namespace["metadata"]["uid"]) != uid:
-            return
-        if ORGANIZATION_LABEL in (namespace["metadata"].get("labels") or {}):
-            await self._write_label(namespace, None)
-
-    async def _write_label(self, namespace: Mapping[str, Any], value: str | None) -> None:
-        metadata = namespace["metadata"]
-        try:
-            await self._kube.label_namespace(
-                metadata["name"],
-                uid=metadata["uid"],
-                resource_version=metadata["resourceVersion"],
-                value=value,
-            )
-        except (KubeConflict, KubeNotFound) as error:
-            logger.debug("namespace label not written: %s", error)
-
-    async def _delete(
-        self, body: Mapping[str, Any], obj: OrganizationObject, row: OrganizationRow | None
-    ) -> Result:
-        if CLEANUP_FINALIZER not in obj.metadata.finalizers:
-            return DONE
-        if row is not None and row.uid == obj.metadata.uid:
-            async with self._services.db.reading(row.id) as conn:
-                left = await organizations.what_is_left(conn, row.id)
-                held = await claims.of_organization(conn, row.id)
-            if left:
-                verdict: Verdict = refused("Deleting", f"waiting for {', '.join(left)}", phase="Deleting")
-                await self._status.write(
-                    ORGANIZATION,
-                    body,
-                    {"organizationID": str(row.id), "installationID": str(self._services.installation_id)},
-                    said=[said_ready(verdict)],
-                )
-                return Result(requeue_after_s=WAIT_S, organization=str(row.id))
-            for claim in held:
-                await self._unlabel(claim.namespace, claim.namespace_uid)
-            async with self._services.platform_writing() as conn:
-                await organizations.close(conn, row.id)
-        await self._kube.remove_finalizer(ORGANIZATION, body)
-        return DONE
-
-
-def _verdict(lines: Sequence[NamespaceClaim]) -> Verdict:
-    problems = [line for line in lines if line.problem]
-    if problems:
-        return refused(problems[0].reason, "; ".join(line.problem for line in problems))
-    missing = [line.name for line in lines if not line.claimed]
-    if missing:
-        return Verdict(
-            ready=False,
-            reason="Progressing",
-            message=f"waiting for namespaces that do not exist yet: {', '.join(missing)}",
-            phase="Progressing",
-            progressing=True,
-        )
-    return Verdict(
-        ready=True, reason="Ready", message="all namespaces are claimed", phase="Ready", progressing=False
-    )

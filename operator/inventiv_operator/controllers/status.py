@@ -103,7 +103,7 @@ class ObjectStatusWriter:
             return
         await self._events.emit(
             ObjectRef.of(kind, body),
-            type="Warning" if now.status == ConditionStatus.FALSE and _is_trouble(now.reason) else "Normal",
+            event_type="Warning" if now.status == ConditionStatus.FALSE and _is_trouble(now.reason) else "Normal",
             reason=now.reason,
             message=now.message,
         )

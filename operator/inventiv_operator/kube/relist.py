@@ -10,6 +10,8 @@ client, metadata only, and put on the queue; and:
 - an object of the last list that is missing now: its key is queued too, so that its absence is confirmed.
 """
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,6 +80,8 @@ class Relister:
         self._health = health
         self._clock = clock
         self._known = {kind.plural: _Known() for kind, _ in _LISTED}
+        self._has_looked = False
+        self._hurried = asyncio.Event()
 
     async def wait_for_crds(self) -> None:
         """Return when the API server serves the three kinds; before, Kopf would never see them."""
@@ -97,25 +101,43 @@ class Relister:
                 said = reason
             await self._clock.sleep(CRD_WAIT_S)
 
+    def hurry(self) -> None:
+        """Have `run` look at once, and put everything on the queue without strewing it."""
+        self._hurried.set()
+
+    def living(self) -> frozenset[Key] | None:
+        """Every object of the last lists; None before the first complete look."""
+        if not self._has_looked:
+            return None
+        return frozenset().union(*(known.keys for known in self._known.values()))
+
     async def run(self) -> None:
         """Look now and then every five minutes.
 
         Raises:
             Fatal: see the module.
         """
+        spread_s = SPREAD_S
         while True:
-            is_complete = await self.look()
-            await self._clock.sleep(RELIST_S if is_complete else RETRY_S)
+            if self._hurried.is_set():
+                self._hurried.clear()
+                spread_s = 0.0
+            is_complete = await self.look(spread_s=spread_s)
+            if is_complete:
+                spread_s = SPREAD_S
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RELIST_S if is_complete else RETRY_S):
+                    await self._hurried.wait()
 
-    async def look(self) -> bool:
+    async def look(self, *, spread_s: float = SPREAD_S) -> bool:
         """One round; False when it could not be finished, which `rbac` explains when it is about rights."""
         lacking: list[str] = []
         try:
-            if missing := await self._client.missing_crds():
+            if missing := await self._missing_for_good():
                 raise Fatal(f"the custom resources {', '.join(missing)} are no longer served")
             for kind, selector in _LISTED:
                 try:
-                    await self._look_at(kind, selector)
+                    await self._look_at(kind, selector, spread_s=spread_s)
                 except Forbidden as error:  # the other kinds are looked at all the same
                     lacking.append(error.rule)
         except KubeError as error:
@@ -127,9 +149,17 @@ class Relister:
             self._health.fail("rbac", reason)
             return False
         self._health.ok("rbac")
+        self._has_looked = True
         return True
 
-    async def _look_at(self, kind: Kind, selector: str | None) -> None:
+    async def _missing_for_good(self) -> tuple[str, ...]:
+        """A server that has just started may not serve them yet: what is missing is looked for once more."""
+        if not await self._client.missing_crds():
+            return ()
+        await self._clock.sleep(CRD_WAIT_S)
+        return await self._client.missing_crds()
+
+    async def _look_at(self, kind: Kind, selector: str | None, *, spread_s: float) -> None:
         listed = await self._client.list(kind, label_selector=selector, metadata_only=True)
         known = self._known[kind.plural]
         version = int(listed.resource_version) if listed.resource_version.isdigit() else 0
@@ -145,7 +175,7 @@ class Relister:
             if item["metadata"].get("deletionTimestamp"):
                 self._enqueue(key, lane=Lane.DELETE)
             else:
-                self._enqueue(key, lane=Lane.REFRESH, after_s=SPREAD_S * place / len(keys))
+                self._enqueue(key, lane=Lane.REFRESH, after_s=spread_s * place / len(keys))
         self._known[kind.plural] = _Known(
             keys=frozenset(keys), highest_version=max(version, known.highest_version)
         )

@@ -1,0 +1,124 @@
+"""The one place that knows the constructors of all controllers."""
+
+from dataclasses import dataclass
+
+from inventiv_operator.config import OperatorSettings
+from inventiv_operator.controllers.access import Access
+from inventiv_operator.controllers.claiming import Claiming
+from inventiv_operator.controllers.credential.custody import Custody
+from inventiv_operator.controllers.credential.reconciler import CredentialReconciler
+from inventiv_operator.controllers.credential.removal import Removal
+from inventiv_operator.controllers.credential.schedule import ValidationSchedule
+from inventiv_operator.controllers.dispatch import Controllers, Dispatcher, Reconciler
+from inventiv_operator.controllers.namespaces import NamespaceIndex
+from inventiv_operator.controllers.organization import OrganizationReconciler
+from inventiv_operator.controllers.outage import OutageNotes
+from inventiv_operator.controllers.services import Services
+from inventiv_operator.controllers.standing import Standing
+from inventiv_operator.controllers.status import ObjectStatusWriter
+from inventiv_operator.controllers.surroundings import Surroundings
+from inventiv_operator.controllers.sweeps.closing import ClosingCredentials
+from inventiv_operator.controllers.sweeps.control_groups import ControlGroups
+from inventiv_operator.controllers.sweeps.terminator import TERMINATOR, Terminator
+from inventiv_operator.controllers.tenancy import Tenancy
+from inventiv_operator.controllers.waking import Waking
+from inventiv_operator.domain.ids import InstallationId
+from inventiv_operator.domain.intents import Timing
+from inventiv_operator.kube.client import KubeClient
+from inventiv_operator.kube.events import EventRecorder
+from inventiv_operator.kube.relist import Relister
+from inventiv_operator.runtime.clock import Clock
+from inventiv_operator.runtime.queue import WorkQueue
+from inventiv_operator.scaleway.factory import ClientFactory
+from inventiv_operator.store.database import Database
+from inventiv_operator.store.keyring import KeyringFile
+from inventiv_operator.store.lease import Lease
+
+SEND_WINDOW_S = 10.0
+"""An intent's create leaves within this time of its commit, or not at all (architecture.md, section 2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the controllers are built from. `holder` names this process, also in events."""
+
+    settings: OperatorSettings
+    clock: Clock
+    database: Database
+    kube: KubeClient
+    factory: ClientFactory
+    keyring: KeyringFile
+    queue: WorkQueue
+    relister: Relister
+    installation_id: InstallationId
+    holder: str
+
+
+def assemble(parts: Parts, *, lease: Lease, surroundings: Surroundings) -> tuple[Dispatcher, Terminator]:
+    """The queue's process and the loop over the ledger."""
+    services = Services(
+        db=parts.database,
+        clock=parts.clock,
+        leadership=lease,
+        timing=Timing(
+            send_window_s=SEND_WINDOW_S,
+            provider_timeout_s=parts.settings.provider_timeout_s,
+            settle_s=parts.settings.settle_s,
+        ),
+        installation_id=parts.installation_id,
+    )
+    events = EventRecorder(parts.kube, clock=parts.clock, instance=parts.holder)
+    status = ObjectStatusWriter(parts.kube, events=events, clock=parts.clock)
+    access = Access(services, factory=parts.factory, keyring=parts.keyring)
+    index = NamespaceIndex()
+    waking = Waking(parts.kube, enqueue=parts.queue.add)
+    removal = Removal(services, access=access, control_groups=ControlGroups(services))
+    controllers = Controllers(
+        organization=OrganizationReconciler(
+            services,
+            parts.kube,
+            claiming=Claiming(services, parts.kube),
+            index=index,
+            status=status,
+            wake_namespace=waking.everything_in,
+        ),
+        credential=_credential(parts, services, access=access, status=status, removal=removal, waking=waking),
+        deployment=_deployment(parts, services, access=access, status=status),
+        sweeps={TERMINATOR: ClosingCredentials(services, removal=removal)},
+    )
+    dispatcher = Dispatcher(
+        controllers,
+        standing=Standing(lease=lease, surroundings=surroundings),
+        outage=OutageNotes(parts.kube, status=status),
+        index=index,
+        waking=waking,
+        enqueue=parts.queue.add,
+    )
+    return dispatcher, Terminator(services, enqueue=parts.queue.add, living=parts.relister.living)
+
+
+def _credential(
+    parts: Parts,
+    services: Services,
+    *,
+    access: Access,
+    status: ObjectStatusWriter,
+    removal: Removal,
+    waking: Waking,
+) -> CredentialReconciler:
+    return CredentialReconciler(
+        services,
+        parts.kube,
+        custody=Custody(
+            services, access=access, keyring=parts.keyring, schedule=ValidationSchedule(parts.clock)
+        ),
+        removal=removal,
+        tenancy=Tenancy(services),
+        status=status,
+        wake_deployments=waking.deployments_in,
+    )
+
+
+def _deployment(
+    parts: Parts, services: Services, *, access: Access, status: ObjectStatusWriter
+) -> Reconciler: ...

@@ -1,0 +1,180 @@
+"""The command `inventiv-operator`. Heavy imports stay inside the command that needs them."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+PROGRAM = "inventiv-operator"
+_EPILOG = (
+    "Configuration: environment variables INVENTIV_* (a flag wins over its variable). URLs that may hold a"
+    " password have no flag: arguments can be read by everybody on the machine."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the package; never returns normally."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The exit code. What people can mend ends in one line on standard error, without a traceback."""
+    options = _parser().parse_args(arguments)
+    from inventiv_operator.config import ConfigError
+    from inventiv_operator.kube.access import AccessError
+    from inventiv_operator.kube.errors import KubeError
+    from inventiv_operator.store.errors import StoreError
+
+    try:
+        return int(options.command(options))
+    except (ConfigError, AccessError, KubeError, StoreError) as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        return 130
+
+
+def fail(reason: str) -> int:
+    print(f"{PROGRAM}: {' '.join(reason.split())}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Rents out Scaleway instances to many organizations, from Kubernetes objects.",
+        epilog=_EPILOG,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    command = commands.add_parser(
+        "run",
+        help="run the operator",
+        description="Runs the operator until SIGTERM. Waits for PostgreSQL, the API server and Scaleway"
+        " while they are"
+        " away; /healthz, /readyz and /metrics are served meanwhile.",
+        epilog=_EPILOG,
+    )
+    _setting(command, "--keyring-file", "FILE", "the encryption keyring", kind=Path)
+    _setting(command, "--scaleway-api-url", "URL", "the Scaleway API, for the whole installation")
+    _setting(command, "--http-port", "PORT", "port of /healthz, /readyz and /metrics", kind=int)
+    _setting(command, "--log-format", "FORMAT", "json or text")
+    _setting(command, "--log-level", "LEVEL", "debug, info, warning or error")
+    command.set_defaults(command=_run)
+
+    command = commands.add_parser(
+        "migrate",
+        help="bring the database schema up to this release",
+        description="Applies migrations/ as the owner's role and grants the operator's role what it needs."
+        " Safe to run"
+        " twice, also at the same time.",
+        epilog=_EPILOG,
+    )
+    command.add_argument(
+        "--check", action="store_true", help="change nothing; exit code 1 unless the schema is this release's"
+    )
+    _setting(command, "--operator-role", "ROLE", "the role that the operator's login is a member of")
+    command.set_defaults(command=_migrate)
+
+    command = commands.add_parser(
+        "bind",
+        help="tie the database to this cluster",
+        description="Ties the database to the cluster (by the uid of kube-system). An empty database is"
+        " tied without a"
+        " question; one that belongs to another cluster only after a yes, which also records the new uids"
+        " of all"
+        " claimed namespaces. No operator may be running on it meanwhile.",
+        epilog=_EPILOG,
+    )
+    command.add_argument("--yes", action="store_true", help="answer the question")
+    command.set_defaults(command=_bind)
+
+    command = commands.add_parser("keyring", help="manage the encryption keyring", epilog=_EPILOG)
+    actions = command.add_subparsers(metavar="ACTION", required=True)
+    action = actions.add_parser(
+        "new",
+        help="make a keyring file",
+        description="Makes INVENTIV_KEYRING_FILE with one random key, mode 0600. Never overwrites a file.",
+        epilog=_EPILOG,
+    )
+    _setting(action, "--keyring-file", "FILE", "the file to make", kind=Path)
+    action.set_defaults(command=_keyring_new)
+    return parser
+
+
+def _setting(
+    command: argparse.ArgumentParser, flag: str, metavar: str, what: str, *, kind: type[Any] = str
+) -> None:
+    name = flag.removeprefix("--").replace("-", "_")
+    command.add_argument(
+        flag,
+        dest=f"setting_{name}",
+        metavar=metavar,
+        type=kind,
+        help=f"{what} (INVENTIV_{name.upper()})",
+    )
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    prefix = "setting_"
+    return {
+        name.removeprefix(prefix): value for name, value in vars(options).items() if name.startswith(prefix)
+    }
+
+
+def _run(options: argparse.Namespace) -> int:
+    from inventiv_operator.config import load_settings
+    from inventiv_operator.runtime.logging import configure_logging
+
+    settings = load_settings(overrides=_overrides(options))
+    configure_logging(log_format=settings.log_format, level=settings.log_level)
+    from inventiv_operator.bootstrap import ENDINGS, run_operator
+
+    try:
+        asyncio.run(run_operator(settings))
+    except ENDINGS as error:
+        return fail(str(error))
+    return 0
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    from inventiv_operator.config import MIGRATE_REQUIRES, load_settings
+    from inventiv_operator.store import migrate
+
+    settings = load_settings(required=MIGRATE_REQUIRES, overrides=_overrides(options))
+    if options.check:
+        migrate.check(settings.migration_database_url)
+        print("the database schema is the one of this release")
+        return 0
+    done = migrate.migrate(settings.migration_database_url, operator_role=settings.operator_role)
+    print(f"applied {', '.join(done.applied)}" if done.applied else "the database schema is up to date")
+    return 0
+
+
+def _bind(options: argparse.Namespace) -> int:
+    from inventiv_operator.binding import bind_database
+    from inventiv_operator.config import load_settings
+
+    settings = load_settings(required=("DATABASE_URL",), overrides=_overrides(options))
+    print(asyncio.run(bind_database(settings, confirm=(lambda _: True) if options.yes else _confirm)))
+    return 0
+
+
+def _confirm(question: str) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+
+
+def _keyring_new(options: argparse.Namespace) -> int:
+    from inventiv_operator.config import load_settings
+    from inventiv_operator.store.keyring import new_keyring_file
+
+    settings = load_settings(required=("KEYRING_FILE",), overrides=_overrides(options))
+    new_keyring_file(settings.keyring_file)
+    print(
+        f"made {settings.keyring_file}; keep a copy apart from the database: without it no stored key can"
+        " be read"
+    )
+    return 0

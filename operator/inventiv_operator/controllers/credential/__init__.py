@@ -1,0 +1,1 @@
+"""ProviderCredential: from a Secret to an encrypted, validated key, and back to nothing."""

@@ -1,0 +1,103 @@
+"""The end of a credential: it outlives everything that it was used for (T5)."""
+
+import logging
+from dataclasses import dataclass
+
+from inventiv_operator.api.conditions import Reason
+from inventiv_operator.controllers.access import Access, CredentialFrozen
+from inventiv_operator.controllers.services import Services
+from inventiv_operator.controllers.sweeps.control_groups import ControlGroups
+from inventiv_operator.domain.ledger import CredentialRow
+from inventiv_operator.store import credentials
+from inventiv_operator.store.errors import (
+    DecryptionFailed,
+    KeyUnavailable,
+    MissingProviderCredentials,
+)
+from inventiv_operator.store.usage import usage_of
+
+logger = logging.getLogger(__name__)
+
+WAIT_S = 5.0
+STUCK_WAIT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What the end has to wait for."""
+
+    message: str
+    again_in_s: float
+
+
+class Removal:
+    def __init__(self, services: Services, *, access: Access, control_groups: ControlGroups) -> None:
+        self._services = services
+        self._access = access
+        self._control_groups = control_groups
+
+    async def retire(self, row: CredentialRow) -> None:
+        """Its object is gone unseen: nothing new is made with it, and once nothing uses it, it is on its way
+        out.
+
+        Lost servers (L9) keep it open, because its key is what they can be found again and deleted with.
+        """
+        await self._stop_new(row)
+        async with self._services.db.reading(row.organization_id) as conn:
+            usage = await usage_of(conn, row.id)
+        if not usage.by_others():
+            await self._begin(row)
+
+    async def advance(self, row: CredentialRow, *, deadline_s: float) -> Waiting | None:
+        """One step towards nothing left at the provider; None: there is nothing left."""
+        await self._stop_new(row)
+        async with self._services.db.reading(row.organization_id) as conn:
+            usage = await usage_of(conn, row.id)
+        if used_by := usage.by_others():
+            return Waiting(
+                message=f"waiting until it is no longer used: {', '.join(used_by)}", again_in_s=WAIT_S
+            )
+        await self._begin(row)
+        if not usage.control_groups:
+            await self._close(row)
+            return None
+        try:
+            cloud = await self._access.provider_for(row.organization_id, row.id)
+        except CredentialFrozen as error:
+            return _stuck(f"the credential is frozen: {error.reason}")
+        except (MissingProviderCredentials, KeyUnavailable, DecryptionFailed) as error:
+            return _stuck(str(error))
+        left = await self._control_groups.remove(cloud, deadline_s=deadline_s)
+        if not left:
+            await self._close(row)
+            return None
+        return Waiting(
+            message=f"removing the operator's own security groups: {'; '.join(left)}", again_in_s=WAIT_S
+        )
+
+    async def _stop_new(self, row: CredentialRow) -> None:
+        if row.state != "open" or (not row.ready and row.reason == Reason.DELETING):
+            return
+        async with self._services.writing(row.organization_id) as conn:
+            await credentials.set_not_ready(conn, row.id, reason=Reason.DELETING)
+
+    async def _begin(self, row: CredentialRow) -> None:
+        if row.state != "open":
+            return
+        async with self._services.writing(row.organization_id) as conn:
+            await credentials.begin_closing(conn, row.id)
+
+    async def _close(self, row: CredentialRow) -> None:
+        """The quarantine begins; the sweep ends it."""
+        async with self._services.writing(row.organization_id) as conn:
+            await credentials.close(conn, row.id)
+        logger.info(
+            "credential closed: nothing of it is left; its key is kept for the quarantine",
+            extra={"credential_id": str(row.id)},
+        )
+
+
+def _stuck(why: str) -> Waiting:
+    return Waiting(
+        message=f"the operator's own security groups cannot be removed: {why}", again_in_s=STUCK_WAIT_S
+    )

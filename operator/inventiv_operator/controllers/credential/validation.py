@@ -1,0 +1,123 @@
+"""Whether a key gives access to the project it is said to be for: the positive control, asked anew.
+
+A key with rights on instances and block storage only must pass, so nothing else is required of it; when it
+ends and what its default project is are facts that may stay unknown.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from inventiv_operator.api.conditions import Reason
+from inventiv_operator.controllers.control import ControlResult, Verdict
+from inventiv_operator.controllers.deployment.scene import Cloud
+from inventiv_operator.domain.ids import ProjectId, Zone
+
+WELL_KNOWN_ZONES = tuple(Zone(name) for name in ("fr-par-1", "fr-par-2", "nl-ams-1", "pl-waw-1"))
+"""Where a key is tried that has nothing anywhere yet; the next one when an endpoint does not know the"
+" zone."""
+_SAYS_ENOUGH = frozenset(
+    {
+        Reason.CREDENTIAL_REJECTED,
+        Reason.CREDENTIAL_EXPIRED,
+        Reason.PERMISSION_DENIED,
+        Reason.PROVIDER_UNREACHABLE,
+        Reason.RATE_LIMITED,
+    }
+)
+"""Reasons that another zone would only repeat."""
+
+
+class Finding(StrEnum):
+    VALID = "valid"
+    REFUSED = "refused"  # a clear no to the key itself: 401
+    DENIED = "denied"  # 403: for a fresh key perhaps not yet (api.md, section 10)
+    ELSEWHERE = "elsewhere"  # it sees another project than the one it is said to be for
+    UNKNOWN = "unknown"  # the provider did not say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """`expires_at` None: never, or not known."""
+
+    finding: Finding
+    reason: Reason
+    message: str
+    expires_at: datetime | None = None
+
+
+async def validate(
+    cloud: Cloud, *, zones: Sequence[Zone], project_id: ProjectId, known_end: datetime | None, now: datetime
+) -> Validation:
+    """Ask in the first of `zones` that the endpoint knows. `known_end`: of the key, from an earlier"
+    " validation.
+    """
+    result = ControlResult(verdict=Verdict.UNKNOWN, message="no zone to ask in")
+    for zone in zones:
+        result = await cloud.control.check(zone, fresh=True)
+        if result.verdict is not Verdict.UNKNOWN or result.reason in _SAYS_ENOUGH:
+            break
+    if result.verdict is Verdict.HELD:
+        facts = await cloud.client.key_facts()
+        return Validation(
+            finding=Finding.VALID,
+            reason=Reason.READY,
+            message=f"the key gives access to project {project_id}",
+            expires_at=facts.expires_at,
+        )
+    if result.verdict is Verdict.BROKEN:
+        return await _broken(cloud, result, project_id)
+    return _unknown(result, known_end=known_end, now=now)
+
+
+async def _broken(cloud: Cloud, result: ControlResult, project_id: ProjectId) -> Validation:
+    """It answers, but not for this project: another project's key, or one that lacks the rights."""
+    facts = await cloud.client.key_facts()
+    if facts.default_project_id not in {None, project_id}:
+        return Validation(
+            finding=Finding.ELSEWHERE,
+            reason=Reason.PROJECT_MISMATCH,
+            message=f"the key's project is {facts.default_project_id}, but spec.projectID is {project_id};"
+            f" put a key of that project into the Secret ({result.message})",
+        )
+    if result.reason == Reason.PERMISSION_DENIED:
+        return Validation(finding=Finding.DENIED, reason=Reason.PERMISSION_DENIED, message=_denied(result))
+    return Validation(
+        finding=Finding.ELSEWHERE,
+        reason=Reason.PROJECT_MISMATCH,
+        message=f"the key does not see project {project_id}: {result.message}",
+    )
+
+
+def _unknown(result: ControlResult, *, known_end: datetime | None, now: datetime) -> Validation:
+    match result.reason:
+        case Reason.CREDENTIAL_REJECTED | Reason.CREDENTIAL_EXPIRED:
+            is_over = result.reason == Reason.CREDENTIAL_EXPIRED or (
+                known_end is not None and known_end <= now
+            )
+            reason = Reason.CREDENTIAL_EXPIRED if is_over else Reason.CREDENTIAL_REJECTED
+            what = "has expired" if is_over else "is refused by Scaleway (401)"
+            return Validation(
+                finding=Finding.REFUSED,
+                reason=reason,
+                message=f"the key {what}; put a valid one into the Secret",
+            )
+        case Reason.PERMISSION_DENIED:
+            return Validation(
+                finding=Finding.DENIED, reason=Reason.PERMISSION_DENIED, message=_denied(result)
+            )
+        case _:
+            return Validation(
+                finding=Finding.UNKNOWN,
+                reason=Reason.PROVIDER_UNREACHABLE,
+                message=f"Scaleway gave no clear answer, it is asked again: {result.message}",
+            )
+
+
+def _denied(result: ControlResult) -> str:
+    return (
+        "the key lacks rights on instances (InstancesFullAccess) or block storage (BlockStorageFullAccess)"
+        " in this"
+        f" project: {result.message}"
+    )

@@ -1,0 +1,54 @@
+"""What is left to do for a credential on its way out: its control groups, the quarantine, the end of its key.
+
+Keyed by the ledger's ids, because the object may be gone, and its name may belong to another one already.
+"""
+
+import logging
+from datetime import timedelta
+
+from inventiv_operator.controllers.credential.removal import Removal
+from inventiv_operator.controllers.services import Services
+from inventiv_operator.domain.ids import CredentialId, OrganizationId
+from inventiv_operator.domain.ledger import CredentialRow
+from inventiv_operator.runtime.queue import DONE, Lane, Result
+from inventiv_operator.store import credentials
+
+logger = logging.getLogger(__name__)
+
+QUARANTINE = timedelta(hours=24)
+"""How long key and row are kept after the last thing of it was proven absent: a late appearance can still"
+" be found."""
+
+
+class ClosingCredentials:
+    def __init__(self, services: Services, *, removal: Removal) -> None:
+        self._services = services
+        self._removal = removal
+
+    async def sweep(
+        self, organization_id: OrganizationId, credential_id: CredentialId, *, deadline_s: float
+    ) -> Result:
+        """One step for one credential; nothing for an open one, which its object drives."""
+        async with self._services.db.reading(organization_id) as conn:
+            row = await credentials.get(conn, credential_id)
+        if row is None:
+            return DONE
+        if row.state == "closing":
+            return await self._advance(row, deadline_s=deadline_s)
+        if row.closed_at is not None and self._services.clock.now() - row.closed_at >= QUARANTINE:
+            await self._destroy(row)
+        return DONE
+
+    async def _advance(self, row: CredentialRow, *, deadline_s: float) -> Result:
+        waiting = await self._removal.advance(row, deadline_s=deadline_s)
+        if waiting is None:
+            return DONE
+        logger.debug("closing credential waits", extra={"detail": waiting.message})
+        return Result(
+            requeue_after_s=waiting.again_in_s, organization=str(row.organization_id), lane=Lane.DELETE
+        )
+
+    async def _destroy(self, row: CredentialRow) -> None:
+        async with self._services.writing(row.organization_id) as conn:
+            await credentials.destroy(conn, row.id)
+        logger.info("quarantine over, key destroyed", extra={"credential_id": str(row.id)})

@@ -1,0 +1,76 @@
+"""The terminator: every thing that is on its way out, or whose object may be gone, is looked at again in
+time.
+
+A loop over the ledger, not timers on objects: those stop when an object is being deleted, which is when they
+would matter, and objects that are gone have none. It only puts keys on the queue; reconcilers and sweeps do
+the work.
+"""
+
+import logging
+from collections.abc import Callable, Collection
+
+from inventiv_operator.controllers.services import Services
+from inventiv_operator.controllers.waking import Enqueue
+from inventiv_operator.domain.ids import CredentialId, OrganizationId
+from inventiv_operator.domain.ledger import DeploymentState
+from inventiv_operator.kube.kinds import CREDENTIAL, DEPLOYMENT
+from inventiv_operator.runtime.queue import Key, Lane, SweepKey
+from inventiv_operator.store import credentials, ledger
+from inventiv_operator.store.errors import StoreError
+
+logger = logging.getLogger(__name__)
+
+TERMINATOR = "terminator"
+
+
+Living = Callable[[], Collection[Key] | None]
+"""The keys of the last complete list of the API server; None: nothing was listed yet, so nothing is taken"
+" for gone."""
+
+
+class Terminator:
+    def __init__(self, services: Services, *, enqueue: Enqueue, living: Living) -> None:
+        self._services = services
+        self._enqueue = enqueue
+        self._living = living
+
+    async def run(self, *, interval_s: float, is_leader: Callable[[], bool]) -> None:
+        """Look for ever, while this process leads; what cannot be read now is read next time."""
+        while True:
+            if is_leader():
+                try:
+                    await self.look()
+                except StoreError as error:
+                    logger.info("terminator put off", extra={"error": str(error)})
+            await self._services.clock.sleep(interval_s)
+
+    async def look(self) -> None:
+        """Enqueue what is closing, and what is open without a listed object: the reconciler asks for it"
+        " live.
+        """
+        living = self._living()
+        async with self._services.db.platform() as conn:
+            deployments = await ledger.pending_deployments(conn)
+            rows = await credentials.rows_to_sweep(conn)
+        for organization_id, namespace, name, state in deployments:
+            key = Key(DEPLOYMENT.kind, namespace, name)
+            is_leaving = state == DeploymentState.CLOSING
+            if is_leaving or (state == DeploymentState.OPEN and _may_be_gone(key, living)):
+                self._enqueue(key, organization=str(organization_id), lane=Lane.DELETE)
+        for organization_id, credential_id, namespace, name, state in rows:
+            if state != "open":
+                self._enqueue(
+                    sweep_key(organization_id, credential_id),
+                    organization=str(organization_id),
+                    lane=Lane.DELETE,
+                )
+            elif _may_be_gone(key := Key(CREDENTIAL.kind, namespace, name), living):
+                self._enqueue(key, organization=str(organization_id), lane=Lane.DELETE)
+
+
+def sweep_key(organization_id: OrganizationId, credential_id: CredentialId) -> SweepKey:
+    return SweepKey(TERMINATOR, str(organization_id), str(credential_id))
+
+
+def _may_be_gone(key: Key, living: Collection[Key] | None) -> bool:
+    return living is not None and key not in living

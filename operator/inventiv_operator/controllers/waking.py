@@ -1,0 +1,52 @@
+"""Having objects looked at because something that they wait for has happened."""
+
+from typing import Protocol
+
+from inventiv_operator.kube.client import KubeClient
+from inventiv_operator.kube.kinds import CREDENTIAL, DEPLOYMENT, Kind
+from inventiv_operator.runtime.queue import Key, Lane, QueueKey
+
+
+class Enqueue(Protocol):
+    """`WorkQueue.add` fits."""
+
+    def __call__(
+        self, key: QueueKey, *, organization: str | None = None, lane: Lane = Lane.REFRESH
+    ) -> object: ...
+
+
+class Waking:
+    """Every method raises `KubeError`; the step that called it is then repeated, and wakes them again."""
+
+    def __init__(self, kube: KubeClient, *, enqueue: Enqueue) -> None:
+        self._kube = kube
+        self._enqueue = enqueue
+
+    async def everything_in(self, namespace: str) -> None:
+        """It has just become a tenant's."""
+        await self._wake(namespace, CREDENTIAL)
+        await self._wake(namespace, DEPLOYMENT)
+
+    async def deployments_in(self, namespace: str) -> None:
+        """A credential of theirs became ready, or ceased to be."""
+        await self._wake(namespace, DEPLOYMENT)
+
+    async def credentials_of(self, namespace: str, *, secret: str) -> None:
+        """A Secret changed: those that take their key from it. References never leave the namespace (T2)."""
+        listed = await self._kube.list(CREDENTIAL, namespace=namespace)
+        for item in listed.items:
+            reference = (item.get("spec") or {}).get("secretRef") or {}
+            if reference.get("name") == secret:
+                self._enqueue(_key_of(CREDENTIAL, item), lane=Lane.CREATE)
+
+    async def _wake(self, namespace: str, kind: Kind) -> None:
+        listed = await self._kube.list(kind, namespace=namespace, metadata_only=True)
+        for item in listed.items:
+            self._enqueue(_key_of(kind, item), lane=Lane.CREATE)
+
+
+def _key_of(kind: Kind, item: dict[str, object]) -> Key:
+    metadata = item["metadata"]
+    if not isinstance(metadata, dict):
+        raise TypeError("an object without metadata")
+    return Key(kind.kind, str(metadata.get("namespace") or ""), str(metadata["name"]))
