@@ -1,0 +1,102 @@
+"""Which namespace belongs to which organization (T1): decided by the platform team, with the namespace's uid."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from psycopg import AsyncConnection
+
+from inventiv_operator.domain.ids import OrganizationId
+
+_CLAIM: Final = """
+WITH taken AS (
+    INSERT INTO namespace_claims (organization_id, namespace, namespace_uid)
+    VALUES (%(organization_id)s, %(namespace)s, %(uid)s)
+    ON CONFLICT (namespace) WHERE released_at IS NULL DO NOTHING
+    RETURNING namespace_uid
+)
+SELECT namespace_uid FROM taken
+UNION ALL
+SELECT namespace_uid FROM namespace_claims
+WHERE organization_id = %(organization_id)s AND namespace = %(namespace)s AND released_at IS NULL
+"""
+_RELEASE: Final = """
+UPDATE namespace_claims SET released_at = ledger_now()
+WHERE organization_id = %(organization_id)s AND namespace = %(namespace)s AND released_at IS NULL
+  AND NOT EXISTS (SELECT FROM providers WHERE namespace = %(namespace)s AND state = 'open')
+  AND NOT EXISTS (SELECT FROM deployments WHERE namespace = %(namespace)s AND state <> 'closed')
+"""
+_RENEW: Final = """
+UPDATE namespace_claims SET namespace_uid = %(uid)s
+WHERE organization_id = %(organization_id)s AND namespace = %(namespace)s AND released_at IS NULL
+RETURNING id
+"""
+_HELD: Final = """
+SELECT organization_id, namespace, namespace_uid FROM namespace_claims
+WHERE organization_id = %(organization_id)s AND released_at IS NULL
+ORDER BY namespace
+"""
+_HOLDER: Final = "SELECT organization_id, namespace, namespace_uid FROM lookup_namespace(%s)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A namespace, and the uid it had when it was claimed."""
+
+    organization_id: OrganizationId
+    namespace: str
+    namespace_uid: str
+
+
+class ClaimOutcome(StrEnum):
+    CLAIMED = "claimed"  # now, or already
+    HELD_BY_OTHER = "held_by_other"
+    UID_CHANGED = "uid_changed"  # ours, but of a namespace that was deleted and made anew
+
+
+async def claim(
+    conn: AsyncConnection[Any], *, organization_id: OrganizationId, namespace: str, uid: str
+) -> ClaimOutcome:
+    """Take the namespace when it is free. Says no more of another holder than that there is one."""
+    cursor = await conn.execute(
+        _CLAIM, {"organization_id": organization_id, "namespace": namespace, "uid": uid}
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return ClaimOutcome.HELD_BY_OTHER
+    return ClaimOutcome.CLAIMED if row[0] == uid else ClaimOutcome.UID_CHANGED
+
+
+async def renew(
+    conn: AsyncConnection[Any], *, organization_id: OrganizationId, namespace: str, uid: str
+) -> bool:
+    """Follow a namespace that was made anew; the platform team said so. Whether the organization holds it."""
+    cursor = await conn.execute(
+        _RENEW, {"organization_id": organization_id, "namespace": namespace, "uid": uid}
+    )
+    return await cursor.fetchone() is not None
+
+
+async def release(conn: AsyncConnection[Any], *, organization_id: OrganizationId, namespace: str) -> bool:
+    """Whether the organization no longer holds it. False: open credentials or deployments that
+    are not closed are left in it."""
+    wanted = {"organization_id": organization_id, "namespace": namespace}
+    await conn.execute(_RELEASE, wanted)
+    held = await of_organization(conn, organization_id)
+    return all(claim.namespace != namespace for claim in held)
+
+
+async def of_organization(conn: AsyncConnection[Any], organization_id: OrganizationId) -> tuple[Claim, ...]:
+    """What it holds, by name."""
+    cursor = await conn.execute(_HELD, {"organization_id": organization_id})
+    return tuple(_claim(row) for row in await cursor.fetchall())
+
+
+async def organization_of(conn: AsyncConnection[Any], namespace: str) -> Claim | None:
+    """Whose namespace it is. `conn` is the platform's."""
+    row = await (await conn.execute(_HOLDER, (namespace,))).fetchone()
+    return None if row is None else _claim(row)
+
+
+def _claim(row: tuple[Any, ...]) -> Claim:
+    return Claim(organization_id=row[0], namespace=row[1], namespace_uid=row[2])

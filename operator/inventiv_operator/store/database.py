@@ -1,0 +1,202 @@
+"""The only way to a connection (T2 of the design: row-level security behind every query).
+
+    reading(organization)         one read-only transaction that sees that organization alone
+    writing(organization, fence)  one transaction that commits only under the leader's epoch
+    platform()                    no organization: the look-ups, the lease and the binding; each statement by itself
+
+The functions of `store` take a connection and never commit. A transaction never spans a cloud call. Begin, tenant and
+fence go to the server in one round trip; every psycopg error leaves as one of `store.errors`.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Final, Self
+from uuid import UUID
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from pydantic import SecretStr
+
+from inventiv_operator.domain.ids import OrganizationId
+from inventiv_operator.domain.ledger import Fence
+from inventiv_operator.runtime.clock import Clock, SystemClock
+from inventiv_operator.store import connecting, schema
+from inventiv_operator.store.errors import DatabaseUnavailable, translate
+
+CHECK_AFTER_IDLE_S: Final = 5.0
+"""A connection that was used more recently is trusted: a check costs a round trip."""
+SESSION: Final = (
+    "SET idle_in_transaction_session_timeout = '10s';"  # a frozen leader must not hold its lock for ever (B7)
+    "SET statement_timeout = '15s';"
+    "SET lock_timeout = '10s';"
+    "SET timezone = 'UTC'"
+)
+
+
+class Session(AsyncConnection[tuple[Any, ...]]):
+    """A pooled connection that knows when it was last used (monotonic seconds)."""
+
+    used_at_s: float = 0.0
+
+
+class Database:
+    """A pool and its three doors. An async context manager; the server need not be there when it opens."""
+
+    def __init__(
+        self,
+        url: SecretStr,
+        *,
+        clock: Clock | None = None,
+        max_size: int = 8,
+        timeout_s: float = 5.0,
+        transaction_timeout_s: float = 15.0,
+    ) -> None:
+        """Writes are stamped by `clock`: send_before and time-outs are compared by the same.
+
+        `timeout_s` bounds the wait for a connection, `transaction_timeout_s` everything between begin and commit.
+
+        Raises:
+            DatabaseMisconfigured: the URL is malformed.
+        """
+        self._url = url
+        self._clock = clock or SystemClock()
+        self._transaction_timeout_s = transaction_timeout_s
+        self._pool: AsyncConnectionPool[Session] = AsyncConnectionPool(
+            kwargs={**connecting.parameters_of(url), "autocommit": True, "prepare_threshold": 0},
+            connection_class=Session,
+            min_size=1,
+            max_size=max_size,
+            open=False,
+            name="inventiv",
+            timeout=timeout_s,
+            reconnect_timeout=timeout_s,  # then the next one who asks tries anew
+            configure=_configure,
+            check=_check,
+        )
+
+    async def __aenter__(self) -> Self:
+        # It tells of every check-out at INFO, and of every attempt to connect at WARNING: /readyz says that once.
+        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+        await self._pool.open(wait=False)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._pool.close()
+
+    async def check(self) -> None:
+        """The proof at start-up, on a connection of its own.
+
+        Raises:
+            DatabaseMisconfigured, SchemaMismatch, BypassesRowSecurity: end the process.
+            DatabaseUnavailable: wait.
+        """
+        try:
+            async with (
+                asyncio.timeout(self._transaction_timeout_s),
+                await connecting.connect(self._url) as conn,
+            ):
+                await schema.check_operator(conn)
+        except TimeoutError:
+            raise DatabaseUnavailable("PostgreSQL did not answer in time") from None
+        except psycopg.Error as error:
+            raise translate(error) from None
+
+    @asynccontextmanager
+    async def reading(self, organization_id: OrganizationId) -> AsyncIterator[AsyncConnection[Any]]:
+        """Sees this organization's rows and changes nothing."""
+        begin = (
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;"
+            f"SELECT set_config('inventiv.organization_id', '{_literal(organization_id)}', true)"
+        )
+        async with self._transaction(begin) as conn:
+            yield conn
+
+    @asynccontextmanager
+    async def writing(
+        self, organization_id: OrganizationId, fence: Fence
+    ) -> AsyncIterator[AsyncConnection[Any]]:
+        """Commits when the body ends without an error.
+
+        Until then no other process can take the lease of this shard over, so what commits was decided by the leader.
+
+        Raises:
+            Fenced: the lease has another epoch, or has expired; the body does not run.
+        """
+        begin = (
+            "BEGIN ISOLATION LEVEL READ COMMITTED;"
+            f"SELECT begin_write('{_literal(organization_id)}', {int(fence.shard)}, {int(fence.epoch)},"
+            f" '{self._now().isoformat()}')"
+        )
+        async with self._transaction(begin) as conn:
+            yield conn
+
+    @asynccontextmanager
+    async def platform(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """No tenant's rows. Each statement commits by itself: no round trips for begin and commit."""
+        async with self._session() as conn:
+            yield conn
+
+    def _now(self) -> datetime:
+        return self._clock.now()
+
+    @asynccontextmanager
+    async def _transaction(self, begin: str) -> AsyncIterator[Session]:
+        async with self._session() as conn:
+            # Without parameters libpq sends the text as it is: two statements, one round trip.
+            await conn.execute(begin.encode(), prepare=False)
+            yield conn
+            await conn.execute(b"COMMIT", prepare=False)
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[Session]:
+        """A connection of the pool; what the body leaves open is rolled back, what is in doubt is closed."""
+        try:
+            conn = await self._pool.getconn()
+        except (psycopg.Error, PoolTimeout, PoolClosed, TooManyRequests) as error:
+            raise translate(error) from None
+        try:
+            async with asyncio.timeout(self._transaction_timeout_s) as limit:
+                yield conn
+        except psycopg.Error as error:
+            raise translate(error) from None
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise DatabaseUnavailable("PostgreSQL did not answer in time") from None
+        finally:
+            await self._give_back(conn)
+
+    async def _give_back(self, conn: Session) -> None:
+        status = conn.pgconn.transaction_status
+        if status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}:
+            try:
+                async with asyncio.timeout(1.0):
+                    await conn.execute(b"ROLLBACK", prepare=False)
+            except (psycopg.Error, TimeoutError):
+                await conn.close()
+        elif status != TransactionStatus.IDLE:
+            await conn.close()
+        conn.used_at_s = asyncio.get_running_loop().time()
+        await self._pool.putconn(conn)
+
+
+async def _configure(conn: Session) -> None:
+    await conn.execute(SESSION.encode(), prepare=False)
+
+
+async def _check(conn: Session) -> None:
+    if asyncio.get_running_loop().time() - conn.used_at_s > CHECK_AFTER_IDLE_S:
+        await AsyncConnectionPool.check_connection(conn)
+
+
+def _literal(value: UUID) -> str:
+    """Hexadecimal digits and dashes, whatever was handed over."""
+    return str(UUID(str(value)))

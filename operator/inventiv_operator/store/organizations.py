@@ -1,0 +1,110 @@
+"""Tenants. A name is bound again only to a row that is not closed."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from psycopg import AsyncConnection
+
+from inventiv_operator.domain.ids import OrganizationId
+from inventiv_operator.domain.ledger import OrganizationRow
+from inventiv_operator.store import rows
+from inventiv_operator.store.errors import Conflict
+
+_FIND: Final = f"SELECT {rows.ORGANIZATION_COLUMNS} FROM lookup_organization(%s)"  # noqa: S608 (constants)
+_ALL_OPEN: Final = "SELECT id, name FROM lookup_open_organizations()"
+_UPSERT: Final = f"""
+INSERT INTO organizations AS o (id, name, uid, is_default) VALUES (%(id)s, %(name)s, %(uid)s, %(is_default)s)
+ON CONFLICT (id) DO UPDATE
+    SET uid = excluded.uid, is_default = excluded.is_default,
+        changed_at = CASE WHEN (o.uid, o.is_default) = (excluded.uid, excluded.is_default)
+                          THEN o.changed_at ELSE ledger_now() END
+    WHERE o.name = excluded.name AND o.state <> 'closed'
+RETURNING {rows.ORGANIZATION_COLUMNS}
+"""  # noqa: S608 (constants)
+_LEFT: Final = """
+SELECT 1, 'credential ' || namespace || '/' || name, 0 FROM providers
+WHERE organization_id = %(id)s AND state = 'open'
+UNION ALL
+SELECT 2, 'deployment ' || namespace || '/' || name, 0 FROM deployments
+WHERE organization_id = %(id)s AND state <> 'closed'
+UNION ALL
+SELECT 3, kind, count(*) FROM cloud_resources
+WHERE organization_id = %(id)s AND state IN ('intended', 'present', 'deleting', 'lost')
+GROUP BY kind
+ORDER BY 1, 2
+"""
+_CLOSE: Final = """
+UPDATE organizations SET state = 'closed', closed_at = ledger_now(), changed_at = ledger_now(), is_default = false
+WHERE id = %(id)s AND state <> 'closed'
+RETURNING id
+"""
+_RELEASE_CLAIMS: Final = """
+UPDATE namespace_claims SET released_at = ledger_now() WHERE organization_id = %(id)s AND released_at IS NULL
+"""
+_NOUNS: Final = {"server": "server", "volume": "volume", "ip": "IP", "security_group": "security group"}
+_NAMED_EACH: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrganizationName:
+    """What a job needs to walk the tenants."""
+
+    id: OrganizationId
+    name: str
+
+
+async def find(conn: AsyncConnection[Any], name: str) -> OrganizationRow | None:
+    """The one of this name that is not closed. `conn` is the platform's."""
+    row = await (await conn.execute(_FIND, (name,))).fetchone()
+    return None if row is None else rows.organization(row)
+
+
+async def all_open(conn: AsyncConnection[Any]) -> tuple[OrganizationName, ...]:
+    """Everyone that is not closed, by name. `conn` is the platform's."""
+    cursor = await conn.execute(_ALL_OPEN)
+    return tuple(OrganizationName(id=row[0], name=row[1]) for row in await cursor.fetchall())
+
+
+async def upsert(
+    conn: AsyncConnection[Any], *, id: OrganizationId, name: str, uid: str, is_default: bool
+) -> OrganizationRow:
+    """Make the row, or follow the object: its uid after it was made anew, its `default`.
+
+    `id` is that of the row found by name, or a new one; `conn` is bound to it.
+
+    Raises:
+        Conflict: there is another default, or another row of this name (constraint `organizations_one_default`,
+            `organizations_name`), or this one is closed.
+    """
+    row = await (
+        await conn.execute(_UPSERT, {"id": id, "name": name, "uid": uid, "is_default": is_default})
+    ).fetchone()
+    if row is None:
+        raise Conflict("the organization is closed, or has another name")
+    return rows.organization(row)
+
+
+async def what_is_left(conn: AsyncConnection[Any], id: OrganizationId) -> list[str]:
+    """What its deletion waits for, in words; a credential in its quarantine is not among it."""
+    found = await (await conn.execute(_LEFT, {"id": id})).fetchall()
+    left: list[str] = []
+    for section, noun in ((1, "credentials"), (2, "deployments")):
+        named = [str(row[1]) for row in found if row[0] == section]
+        left += named if len(named) <= _NAMED_EACH else [f"{len(named)} {noun}"]
+    for section, kind, count in found:
+        if section == 3:  # noqa: PLR2004 (see the statement)
+            left.append(f"{count} {_NOUNS[kind]}{'' if count == 1 else 's'}")
+    return left
+
+
+async def close(conn: AsyncConnection[Any], id: OrganizationId) -> None:
+    """Its namespaces are free from now on; its name, made anew, is another organization.
+
+    Raises:
+        Conflict: something is left (again), or it is closed already.
+    """
+    if await what_is_left(conn, id):
+        raise Conflict("something of the organization is left")
+    if await (await conn.execute(_CLOSE, {"id": id})).fetchone() is None:
+        raise Conflict("the organization is closed already")
+    await conn.execute(_RELEASE_CLAIMS, {"id": id})
