@@ -33,12 +33,13 @@ def test_the_shortest_deployment_has_the_defaults_of_the_contract() -> None:
     assert spec.volumes == ()
     assert spec.network.public_ip is PublicIP.DYNAMIC
     assert spec.network.ingress == ()
-    assert spec.cloud_init is spec.container is spec.readiness is None
-    assert spec.startup_timeout_seconds is spec.ttl_seconds is None
+    for absent in (spec.cloud_init, spec.container, spec.readiness):
+        assert absent is None
+    assert (spec.startup_timeout_seconds, spec.ttl_seconds) == (None, None)
     assert spec.on_stopped is OnStopped.RESTART
     assert (spec.max_unavailable, spec.max_start_failures, spec.failed_retention_seconds) == (1, 3, 600)
     assert spec.tags == ()
-    assert spec.paused is spec.deletion_protection is False
+    assert (spec.paused, spec.deletion_protection) == (False, False)
     assert spec.deletion_policy is ReclaimPolicy.DELETE
 
 
@@ -73,14 +74,15 @@ def test_the_shortest_credential_has_the_defaults_of_the_contract() -> None:
         "SCW_ACCESS_KEY",
         "SCW_SECRET_KEY",
     )
-    assert spec.zones is spec.settings is spec.organization_id is None
+    assert (spec.zones, spec.settings, spec.organization_id) == (None, None, None)
 
 
 def test_the_shortest_organization_has_the_defaults_of_the_contract() -> None:
     spec = parse_organization(as_stored(organization())).spec
-    assert spec.default is spec.suspended is False
+    assert (spec.default, spec.suspended) == (False, False)
     assert spec.namespaces == ()
-    assert spec.quota is spec.settings is spec.allowed_zones is spec.allowed_instance_types is None
+    assert (spec.quota, spec.settings) == (None, None)
+    assert (spec.allowed_zones, spec.allowed_instance_types) == (None, None)
 
 
 @pytest.mark.parametrize(
