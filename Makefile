@@ -5,7 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types crds crds-check bench lock clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types crds crds-check bench lock clean
+
+help: ## what there is to type
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, found: $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11"; exit 1; }
@@ -14,3 +18,36 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+demo: $(STAMP) ## instances from kubectl apply to Ready and back to nothing, on this machine (KEEP=1 leaves it running)
+	@$(BIN)/inventiv-local demo
+
+test: $(STAMP) ## everything, with coverage (ARGS="-k name" for less)
+	@$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
+
+lint: $(STAMP) ## ruff, import contracts, hadolint
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@PYTHONPATH=operator $(BIN)/lint-imports
+	@$(BIN)/hadolint Dockerfile
+
+types: $(STAMP) ## mypy --strict
+	@$(BIN)/mypy
+
+crds: $(STAMP) ## render crds/ from the models
+	@$(BIN)/python -m inventiv_operator.api.render
+
+crds-check: $(STAMP) ## fail when crds/ is not what the models render
+	@$(BIN)/python -m inventiv_operator.api.render --check
+
+bench: $(STAMP) ## times, calls, memory and CPU for 1, 20 and 200 instances, against the simulator
+	@$(BIN)/python -m bench
+
+lock: ## pin requirements/*.txt anew, with hashes and without an index host
+	@uv --version >/dev/null 2>&1 || { echo "uv is needed to lock: https://docs.astral.sh/uv/"; exit 1; }
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate pyproject.toml -o requirements/operator.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --extra dev pyproject.toml -o requirements/dev.txt
+
+clean: ## remove what can be made again, and end the local stack
+	@if [ -x $(BIN)/inventiv-local ]; then $(BIN)/inventiv-local down; fi
+	rm -rf $(VENV) htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

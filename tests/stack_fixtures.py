@@ -24,7 +24,7 @@ import pytest
 
 from local_stack import installation, processes
 from local_stack.errors import LocalStackError
-from local_stack.parts import Part, operator_environment
+from local_stack.parts import ANSWER_FOR_INSTANCES, Part, operator_environment
 from local_stack.ports import LOOPBACK, free_port, is_listening
 from local_stack.processes import MARKER, Command, Process, marker, plain_environment
 from local_stack.python_commands import python_command
@@ -120,7 +120,10 @@ def simulator(test_session: Session) -> Iterator[SimulatorClient]:
     part = f"simulator-{port}"
     process = processes.spawn(
         Command(
-            argv=(*python_command("scaleway-simulator"), "--host", LOOPBACK, "--port", str(port)),
+            argv=(
+                *(*python_command("scaleway-simulator"), "--host", LOOPBACK, "--port", str(port)),
+                ANSWER_FOR_INSTANCES,
+            ),
             directory=test_session.directory,
             log=test_session.directory / f"{part}.log",
             environment=plain_environment(os.environ, **{MARKER: marker(test_session.id, part)}),
@@ -220,9 +223,9 @@ def operator_process(
             site,
             database_url=database.operator_url,
             scaleway_url=simulator.url,
-            http_port=port,
             kubeconfig=site.operator_kubeconfig,
         )
+        own["INVENTIV_HTTP_PORT"] = str(port)
         measured = {name: os.environ[name] for name in _COVERAGE_VARIABLES if name in os.environ}
         own |= measured | variables | {MARKER: marker(test_session.id, part)}
         operator = OperatorProcess(

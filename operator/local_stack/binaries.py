@@ -46,14 +46,25 @@ def find_programs(
 
     Raises LocalStackError when there is no Go to build with, or the build fails.
     """
-    found = _given(wanted, environ)
-    folder = places.cache_directory(environ) / "programs" / build_key(module)
-    found |= _present(wanted, folder, found)
+    found = present_programs(wanted, environ=environ, module=module)
     missing = [name for name in wanted if name not in found]
     if missing:
+        folder = _folder(environ, module)
         _build_together(missing, folder, environ=environ, say=say, module=module)
         found |= _present(wanted, folder, found)
     return found
+
+
+def present_programs(
+    wanted: Sequence[str] = PROGRAMS, *, environ: Mapping[str, str], module: Path = places.GO_MODULE
+) -> dict[str, Path]:
+    """Those that are there without building anything: given ones first."""
+    found = _given(wanted, environ)
+    return found | _present(wanted, _folder(environ, module), found)
+
+
+def _folder(environ: Mapping[str, str], module: Path) -> Path:
+    return places.cache_directory(environ) / "programs" / build_key(module)
 
 
 def build_key(module: Path) -> str:

@@ -94,7 +94,8 @@ def write_tokens(path: Path, secrets: Secrets) -> None:
 
 
 def write_kubeconfig(path: Path, *, server: str, authority: bytes, user: str, token: str) -> None:
-    encoded = base64.b64encode(authority).decode()
+    """Without an authority, the one of a given cluster, the machine's own are trusted."""
+    trusted = f"certificate-authority-data: {base64.b64encode(authority).decode()}" if authority else ""
     write_private(
         path,
         f"""\
@@ -108,7 +109,7 @@ clusters:
 - name: inventiv-local
   cluster:
     server: {server}
-    certificate-authority-data: {encoded}
+    {trusted}
 users:
 - name: {user}
   user: {{token: {token}}}

@@ -1,6 +1,5 @@
 """What an administrator does once: the manifests, the schema, the keyring, and the operator's own token."""
 
-import importlib.util
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,13 +40,6 @@ def operator_token(kubectl: Kubectl) -> str:
 
 
 def migrate(*, owner_url: str, environ: Mapping[str, str]) -> None:
-    if importlib.util.find_spec("inventiv_operator.cli") is None:  # until the command exists
-        from pydantic import SecretStr
-
-        from inventiv_operator.store.migrate import migrate as run
-
-        run(SecretStr(owner_url), operator_role="inventiv_operator")
-        return
     run_operator_command(
         "migrate", environment=plain_environment(environ, INVENTIV_MIGRATION_DATABASE_URL=owner_url)
     )

@@ -28,6 +28,7 @@ class Part(StrEnum):
 
 CLUSTER = (Part.ETCD, Part.APISERVER, Part.CONTROLLER_MANAGER)
 ETCD_PEER = "etcd-peer"  # has a port of its own
+ANSWER_FOR_INSTANCES = "--answer-for-instances"
 _HEALTH_WITHIN_S = 2.0
 
 
@@ -44,15 +45,14 @@ class Recipe:
 
 
 def operator_environment(
-    site: Site, *, database_url: str, scaleway_url: str, http_port: int, kubeconfig: Path
+    site: Site, *, database_url: str, scaleway_url: str, kubeconfig: Path
 ) -> dict[str, str]:
-    """Everything the operator is told; nothing of the caller's shell reaches it (T3)."""
+    """Everything the operator is told, but for its port; nothing of the caller's shell reaches it (T3)."""
     return {
         "KUBECONFIG": str(kubeconfig),
         "INVENTIV_DATABASE_URL": database_url,
         "INVENTIV_KEYRING_FILE": str(site.keyring),
         "INVENTIV_SCALEWAY_API_URL": scaleway_url,
-        "INVENTIV_HTTP_PORT": str(http_port),
         "INVENTIV_SETTLE_S": "2",
         "INVENTIV_PROVIDER_TIMEOUT_S": "5",
         "INVENTIV_PROBE_ALLOW_CIDRS": "127.0.0.0/8",
@@ -62,7 +62,7 @@ def operator_environment(
 
 def _etcd(site: Site) -> Command:
     argv = cluster.etcd_argv(
-        site.programs[binaries.ETCD],
+        site.program(binaries.ETCD),
         data=site.data(Part.ETCD),
         certificates=site.certificates,
         port=site.state.ports[Part.ETCD],
@@ -73,7 +73,7 @@ def _etcd(site: Site) -> Command:
 
 def _apiserver(site: Site) -> Command:
     argv = cluster.apiserver_argv(
-        site.programs[binaries.APISERVER],
+        site.program(binaries.APISERVER),
         data=site.data(Part.APISERVER),
         certificates=site.certificates,
         tokens=site.tokens,
@@ -93,7 +93,7 @@ def _apiserver_is_ready(site: Site) -> bool:
 
 def _controller_manager(site: Site) -> Command:
     argv = cluster.controller_manager_argv(
-        site.programs[binaries.CONTROLLER_MANAGER],
+        site.program(binaries.CONTROLLER_MANAGER),
         data=site.data(Part.CONTROLLER_MANAGER),
         kubeconfig=site.controller_manager_kubeconfig,
         port=site.state.ports[Part.CONTROLLER_MANAGER],
@@ -114,15 +114,8 @@ def _postgres(site: Site) -> Command:
 
 
 def _simulator(site: Site) -> Command:
-    port = str(site.state.ports[Part.SIMULATOR])
-    argv = (
-        *python_command("scaleway-simulator"),
-        "--host",
-        LOOPBACK,
-        "--port",
-        port,
-        *site.simulator_options,
-    )
+    address = ("--host", LOOPBACK, "--port", str(site.state.ports[Part.SIMULATOR]))
+    argv = (*python_command("scaleway-simulator"), *address, ANSWER_FOR_INSTANCES, *site.simulator_options)
     return _command(site, Part.SIMULATOR, argv)
 
 
@@ -131,17 +124,17 @@ def _operator(site: Site) -> Command:
         site,
         database_url=site.database.operator_url(),
         scaleway_url=site.scaleway_url,
-        http_port=site.state.ports[Part.OPERATOR],
         kubeconfig=site.operator_kubeconfig,
     )
+    environment["INVENTIV_HTTP_PORT"] = str(site.state.ports[Part.OPERATOR])
     argv = (*python_command("inventiv-operator"), "run")
     return _command(site, Part.OPERATOR, argv, **environment)
 
 
-def _operator_is_alive(site: Site) -> bool:
-    """Alive, not ready: it may be waiting for another one's lease to end."""
+def _operator_is_ready(site: Site) -> bool:
+    """It has found its database, its cluster and its rights; the lease may still be another one's."""
     try:
-        answer = httpx.get(f"{site.operator_url}/healthz", timeout=_HEALTH_WITHIN_S, trust_env=False)
+        answer = httpx.get(f"{site.operator_url}/readyz", timeout=_HEALTH_WITHIN_S, trust_env=False)
     except httpx.HTTPError:
         return False
     return answer.status_code == httpx.codes.OK
@@ -200,7 +193,7 @@ RECIPES: Mapping[Part, Recipe] = {
     ),
     Part.OPERATOR: Recipe(
         command=_operator,
-        is_ready=_operator_is_alive,
+        is_ready=_operator_is_ready,
         ready_within_s=60.0,
         stops_within_s=30.0,  # it finishes the step it is in and gives its lease back
         ports=(Part.OPERATOR,),

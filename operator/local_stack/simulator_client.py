@@ -99,9 +99,13 @@ class SimulatorClient:
     def clear_faults(self) -> None:
         self._ask("DELETE", "/faults")
 
-    def someone_else(self, what: str, **about: Any) -> Any:
-        """Let other people do something in the project: stop, rename, delete, attach, edit tags."""
-        return self._ask("POST", f"/world/{what}", json=about)
+    def change(self, **settings: Any) -> None:
+        """Other durations, stock or quotas from here on."""
+        self._ask("POST", "/settings", json=settings)
+
+    def someone_else(self, kind: str, id_: str, deed: str, **about: Any) -> Any:
+        """Let other people do something to a thing: stop, rename, delete, attach, edit tags."""
+        return self._ask("POST", f"/world/{kind}/{id_}/{deed}", json=about)
 
     def _ask(
         self,

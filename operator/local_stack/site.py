@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_stack.databases import Server
+from local_stack.errors import LocalStackError
 from local_stack.ports import LOOPBACK
 from local_stack.postgres import SUPERUSER
 from local_stack.state import State
@@ -18,6 +19,12 @@ class Site:
     programs: Mapping[str, Path]
     simulator_options: tuple[str, ...] = ()
     operator_settings: Mapping[str, str] = field(default_factory=dict, repr=False)  # over the stack's own
+
+    def program(self, name: str) -> Path:
+        """Raises LocalStackError when it has not been built yet, or was cleared from the cache."""
+        if name not in self.programs:
+            raise LocalStackError(f"{name} has not been built yet; `inventiv-local up` does it")
+        return self.programs[name]
 
     @property
     def certificates(self) -> Path:

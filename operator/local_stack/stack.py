@@ -85,7 +85,7 @@ class Stack:
         state = states.load(directory)
         if state is None:
             return None
-        programs = binaries.find_programs(binaries.PROGRAMS, environ=environ, say=_quiet)
+        programs = binaries.present_programs(environ=environ)
         return cls(Site(directory=directory, state=state, environ=environ, programs=programs))
 
     @property
@@ -236,7 +236,7 @@ class Stack:
 
     def _kubectl_of(self, kubeconfig: Path) -> Kubectl:
         return Kubectl(
-            program=self.site.programs[binaries.KUBECTL],
+            program=self.site.program(binaries.KUBECTL),
             kubeconfig=kubeconfig,
             environ=self.site.environ,
             cache=self.site.directory / "kubectl-cache",

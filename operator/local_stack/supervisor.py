@@ -56,12 +56,12 @@ class Supervisor:
 
     def wait_ready(self, part: Part) -> None:
         recipe = RECIPES[part]
-        processes.wait_until(
+        is_settled = processes.wait_until(
             lambda: not self.is_running(part) or recipe.is_ready(self.site), timeout_s=recipe.ready_within_s
         )
         if not self.is_running(part):
             raise LocalStackError(f"{part} ended; {self._log_end(part)}")
-        if not recipe.is_ready(self.site):
+        if not is_settled:
             raise LocalStackError(
                 f"{part} was not ready within {recipe.ready_within_s:g} s; {self._log_end(part)}"
             )
