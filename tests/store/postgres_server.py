@@ -67,9 +67,9 @@ class PostgresServer:
     def superuser(self, database: str = "postgres") -> str:
         return self.url(database, "postgres", SUPERUSER_PASSWORD)
 
-    def run(self, statement: sql.Composable | str, database: str = "postgres") -> None:
+    def run(self, statement: sql.Composed | str, database: str = "postgres") -> None:
         with psycopg.connect(self.superuser(database), autocommit=True) as conn:
-            conn.execute(statement if isinstance(statement, sql.Composable) else sql.SQL(statement))  # type: ignore[arg-type]
+            conn.execute(statement.encode() if isinstance(statement, str) else statement)
 
 
 @dataclass(frozen=True, kw_only=True)

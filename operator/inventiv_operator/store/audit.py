@@ -1,4 +1,4 @@
-"""`action_logs`: who did what to which thing, per organization. The operator can add to it and read it, no more."""
+"""`action_logs`: who did what to which thing, per organization. The operator can add and read, no more."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -25,7 +25,7 @@ async def append(
     request_id: str = "",
     detail: Mapping[str, str | int | bool | None] | None = None,
 ) -> None:
-    """One line, in the transaction of what it tells. `ref` and `request_id` are the provider's. Never a secret."""
+    """One line, in the transaction of what it tells. `ref` and `request_id`: the provider's. No secrets."""
     await conn.execute(
         _APPEND,
         {

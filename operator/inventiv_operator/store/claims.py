@@ -1,4 +1,4 @@
-"""Which namespace belongs to which organization (T1): decided by the platform team, with the namespace's uid."""
+"""Which namespace belongs to which organization (T1): decided by the platform team, kept with its uid."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -78,8 +78,7 @@ async def renew(
 
 
 async def release(conn: AsyncConnection[Any], *, organization_id: OrganizationId, namespace: str) -> bool:
-    """Whether the organization no longer holds it. False: open credentials or deployments that
-    are not closed are left in it."""
+    """Whether it is no longer held. False: open credentials, or deployments not closed, are left in it."""
     wanted = {"organization_id": organization_id, "namespace": namespace}
     await conn.execute(_RELEASE, wanted)
     held = await of_organization(conn, organization_id)

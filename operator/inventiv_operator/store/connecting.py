@@ -1,7 +1,8 @@
 """One connection outside the pool, for start-up and for `migrate`: tells "not there" from "wrong".
 
-libpq gives no SQLSTATE when a connection cannot be made, only a text, so the text is read: here and nowhere else.
-What is not recognised (a server that speaks another language, a proxy's own words) counts as "not there".
+libpq gives no SQLSTATE when a connection cannot be made, only a text, so the text is read: here and nowhere
+else. What is not recognised (a server that speaks another language, a proxy's own words) counts as "not
+there".
 """
 
 import re
@@ -92,8 +93,8 @@ def classify(error: psycopg.Error, parameters: dict[str, Any]) -> StoreError:
         )
     elif _REFUSED_LOGIN.search(text):
         misconfigured = DatabaseMisconfigured(
-            f"PostgreSQL at {where} refused the login of user {_shown(parameters, 'user')}; check user, password"
-            " and pg_hba.conf"
+            f"PostgreSQL at {where} refused the login of user {_shown(parameters, 'user')};"
+            " check user, password and pg_hba.conf"
         )
     elif _FORBIDDEN_DATABASE.search(text):
         misconfigured = DatabaseMisconfigured(

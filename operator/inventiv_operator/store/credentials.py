@@ -5,6 +5,8 @@ closing   nothing uses it; key and sweep are kept for a quarantine, in which som
 closed    its key is destroyed
 """
 
+# ruff: noqa: A002 (`id` is the column's own name)
+
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -215,7 +217,7 @@ async def set_validated(
 async def set_not_ready(
     conn: AsyncConnection[Any], id: CredentialId, *, reason: str, rejected_at: datetime | None = None
 ) -> None:
-    """`rejected_at`: the key was refused just now; the first such instant is kept until a validation passes."""
+    """`rejected_at`: the key was refused just now; the first such instant stays until a validation passes."""
     await _one(conn, _SET_NOT_READY, {"id": id, "reason": reason, "rejected_at": rejected_at})
 
 

@@ -2,10 +2,10 @@
 
     reading(organization)         one read-only transaction that sees that organization alone
     writing(organization, fence)  one transaction that commits only under the leader's epoch
-    platform()                    no organization: the look-ups, the lease and the binding; each statement by itself
+    platform()                    no organization: look-ups, lease and binding; each statement by itself
 
-The functions of `store` take a connection and never commit. A transaction never spans a cloud call. Begin, tenant and
-fence go to the server in one round trip; every psycopg error leaves as one of `store.errors`.
+The functions of `store` take a connection and never commit. A transaction never spans a cloud call. Begin,
+tenant and fence go to the server in one round trip; every psycopg error leaves as one of `store.errors`.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ class Database:
     ) -> None:
         """Writes are stamped by `clock`: send_before and time-outs are compared by the same.
 
-        `timeout_s` bounds the wait for a connection, `transaction_timeout_s` everything between begin and commit.
+        `timeout_s` bounds the wait for a connection, `transaction_timeout_s` all between begin and commit.
 
         Raises:
             DatabaseMisconfigured: the URL is malformed.
@@ -81,7 +81,7 @@ class Database:
         )
 
     async def __aenter__(self) -> Self:
-        # It tells of every check-out at INFO, and of every attempt to connect at WARNING: /readyz says that once.
+        # It tells of every check-out at INFO and of every failed connection at WARNING; /readyz says it once.
         logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
         await self._pool.open(wait=False)
         return self
@@ -125,7 +125,8 @@ class Database:
     ) -> AsyncIterator[AsyncConnection[Any]]:
         """Commits when the body ends without an error.
 
-        Until then no other process can take the lease of this shard over, so what commits was decided by the leader.
+        Until then no other process can take the lease of this shard over: what commits was decided by its
+        leader.
 
         Raises:
             Fenced: the lease has another epoch, or has expired; the body does not run.

@@ -1,8 +1,9 @@
-"""The envelope around a tenant's secrets: AES-256-GCM, a data key per organization, wrapped by a key of the keyring.
+"""The envelope around a tenant's secrets: AES-256-GCM, a data key per organization, wrapped by a key of the
+keyring.
 
-Associated data ties a ciphertext to its place: `organization | key id` for a data key, `organization | provider | key |
-version` for a value, each part preceded by its length. Moved to another row, or with one bit flipped, it does not
-decrypt (T7).
+Associated data ties a ciphertext to its place: `organization | key id` for a data key, `organization |
+provider | key | version` for a value, each part preceded by its length. Moved to another row, or with one bit
+flipped, it does not decrypt (T7).
 """
 
 import os

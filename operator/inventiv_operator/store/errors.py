@@ -16,8 +16,8 @@
         OtherCluster              the database belongs to another cluster
         KeyringError              no keyring that can be read
 
-The texts of PostgreSQL quote values, those of libpq may quote a connection string. Neither leaves here: errors are
-told apart by SQLSTATE and by the name of the constraint.
+The texts of PostgreSQL quote values, those of libpq may quote a connection string. Neither leaves here:
+errors are told apart by SQLSTATE and by the name of the constraint.
 """
 
 import psycopg
@@ -33,7 +33,7 @@ class StoreError(Exception):
 
 
 class Conflict(StoreError):
-    """A violated UNIQUE, or a guarded change that found the row elsewhere. `constraint` is empty for the latter."""
+    """A violated UNIQUE, or a guarded change that found the row elsewhere (then `constraint` is empty)."""
 
     def __init__(self, message: str = "somebody else has it", *, constraint: str = "") -> None:
         super().__init__(message)
@@ -112,7 +112,8 @@ _BUSY = (
     pg.ActiveSqlTransaction,
 )
 _AWAY_CLASSES = ("08", "53", "57", "58", "XX")
-"""SQLSTATE classes: connection, resources, operator intervention (shutdown, idle time-out), system, internal."""
+"""SQLSTATE classes: connection, resources, operator intervention (shutdown, idle time-out), system, internal.
+"""
 _AWAY = frozenset({"25P03", "25P04"})  # sessions ended by idle_in_transaction and transaction time-outs
 
 
@@ -131,10 +132,14 @@ def translate(error: Exception) -> StoreError:
         return Fenced("another process leads now; nothing was written")
     if isinstance(error, pg.UniqueViolation):
         return Conflict(constraint=constraint)
+    return _outage(error, sqlstate) or StoreDefect(sqlstate, constraint=constraint)
+
+
+def _outage(error: psycopg.Error, sqlstate: str) -> DatabaseUnavailable | None:
     if isinstance(error, _BUSY):
         return DatabaseBusy(f"PostgreSQL could not finish the transaction (SQLSTATE {sqlstate})")
     if sqlstate[:2] in _AWAY_CLASSES or sqlstate in _AWAY:
         return DatabaseUnavailable(f"PostgreSQL ended the session (SQLSTATE {sqlstate})")
     if not sqlstate and isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
         return DatabaseUnavailable("the connection to PostgreSQL was lost or could not be made")
-    return StoreDefect(sqlstate, constraint=constraint)
+    return None

@@ -51,7 +51,8 @@ async def bind(conn: AsyncConnection[Any], cluster_uid: str, *, move: bool = Fal
         return Installation(id=found.id, cluster_uid=cluster_uid)
     if found.cluster_uid != cluster_uid:
         raise OtherCluster(
-            f"the database belongs to the cluster with kube-system uid {found.cluster_uid}, this one has {cluster_uid}:"
-            " check INVENTIV_DATABASE_URL, or run `inventiv-operator bind` if the cluster was made anew"
+            f"the database belongs to the cluster with kube-system uid {found.cluster_uid}, this one has"
+            f" {cluster_uid}: check INVENTIV_DATABASE_URL, or run `inventiv-operator bind` if the cluster"
+            " was made anew"
         )
     return found

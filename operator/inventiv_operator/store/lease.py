@@ -1,7 +1,7 @@
 """Who leads (B7): a row taken and renewed by the database's clock, and an epoch that every write carries.
 
-Taking over waits for the writes of the epoch that ends, so none of them commits later. What this class knows by its own
-monotonic clock is only good for not trying in vain.
+Taking over waits for the writes of the epoch that ends, so none of them commits later. What this class knows
+by its own monotonic clock is only good for not trying in vain.
 """
 
 import asyncio

@@ -1,4 +1,8 @@
-"""Writing deployments and their instances. Every change of state repeats its guard: no row back is a `Conflict`."""
+"""Writing deployments and their instances. Every change of state repeats its guard: no row back is a
+`Conflict`.
+"""
+
+# ruff: noqa: A002 (`id` is the column's own name)
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -68,8 +72,8 @@ RETURNING id
 _INSERT_INSTANCES: Final = """
 INSERT INTO instances (id, organization_id, deployment_id, ordinal, name, zone, instance_type, image_ref,
                        root_volume_type, template_hash, state, reason)
-SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[],
-                     %s::text[], %s::text[], %s::text[], %s::text[])
+SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::int[], %s::text[], %s::text[], %s::text[],
+                     %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
 """
 _SET_INSTANCE: Final = f"""
 UPDATE instances SET state = %(to)s, reason = %(reason)s, message = %(message)s,
@@ -122,7 +126,7 @@ async def open_deployment(
 
 
 async def rebind_deployment(conn: AsyncConnection[Any], id: DeploymentId, *, uid: str) -> None:
-    """Its object came back, or was made anew while the row was open. Raises `Conflict` when it is on its way out."""
+    """Its object came back, or was made anew while the row was open. `Conflict`: it is on its way out."""
     await _one(conn, _REBIND, {"id": id, "uid": uid})
 
 

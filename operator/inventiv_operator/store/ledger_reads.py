@@ -14,13 +14,16 @@ OPEN: Final = "('intended', 'present', 'deleting', 'lost')"
 
 _DEPLOYMENT: Final = f"SELECT {rows.DEPLOYMENT_COLUMNS} FROM deployments WHERE id = %s"  # noqa: S608 (constants)
 _INSTANCES: Final = f"""
-SELECT {rows.INSTANCE_COLUMNS} FROM instances WHERE deployment_id = %s AND state <> 'gone' ORDER BY ordinal, created_at
+SELECT {rows.INSTANCE_COLUMNS} FROM instances WHERE deployment_id = %s AND state <> 'gone'
+ORDER BY ordinal, created_at
 """  # noqa: S608 (constants)
 _RESOURCES: Final = f"""
-SELECT {rows.RESOURCE_COLUMNS} FROM cloud_resources WHERE deployment_id = %s AND state IN {OPEN} ORDER BY created_at, id
+SELECT {rows.RESOURCE_COLUMNS} FROM cloud_resources WHERE deployment_id = %s AND state IN {OPEN}
+ORDER BY created_at, id
 """  # noqa: S608 (constants)
 _OF_CREDENTIAL: Final = f"""
-SELECT {rows.RESOURCE_COLUMNS} FROM cloud_resources WHERE provider_id = %s AND state IN {OPEN} ORDER BY created_at, id
+SELECT {rows.RESOURCE_COLUMNS} FROM cloud_resources WHERE provider_id = %s AND state IN {OPEN}
+ORDER BY created_at, id
 """  # noqa: S608 (constants)
 _BY_NAME: Final = f"""
 SELECT {rows.DEPLOYMENT_COLUMNS} FROM deployments WHERE namespace = %s AND name = %s AND state <> 'closed'
@@ -63,7 +66,7 @@ async def read_ledger(conn: AsyncConnection[Any], deployment_id: DeploymentId) -
 async def get_deployment(
     conn: AsyncConnection[Any], *, namespace: str, name: str
 ) -> tuple[DeploymentRow, ...]:
-    """Those of this name that are not closed, oldest first: one may be on its way out while another is open."""
+    """Those of this name that are not closed, oldest first: one may be leaving while another is open."""
     cursor = await conn.execute(_BY_NAME, (namespace, name))
     return tuple([rows.deployment(row) for row in await cursor.fetchall()])
 

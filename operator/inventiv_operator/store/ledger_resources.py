@@ -1,7 +1,10 @@
 """Writing `cloud_resources`: intent first, effect second, fact third.
 
-`domain.ledger.TRANSITIONS` is repeated as the guard of every UPDATE: fewer rows back than asked for is a `Conflict`.
+`domain.ledger.TRANSITIONS` is repeated as the guard of every UPDATE: fewer rows back than asked for is a
+`Conflict`.
 """
+
+# ruff: noqa: A002 (`id` is the column's own name)
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -20,10 +23,10 @@ REACHED_FROM: Final = {
 }
 
 _INSERT: Final = """
-INSERT INTO cloud_resources (id, organization_id, provider_id, deployment_id, instance_id, kind, role, zone, volume_api,
-                             size_gb, state, provider_ref, origin)
-SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[],
-                     %s::text[], %s::int[], %s::text[], %s::text[], %s::text[])
+INSERT INTO cloud_resources (id, organization_id, provider_id, deployment_id, instance_id, kind, role, zone,
+                             volume_api, size_gb, state, provider_ref, origin)
+SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[],
+                     %s::text[], %s::text[], %s::int[], %s::text[], %s::text[], %s::text[])
 """
 _MARK_SENDING: Final = """
 UPDATE cloud_resources SET send_before = %(send_before)s, attempts = attempts || %(attempt)s::text
@@ -55,7 +58,9 @@ _MARK_STARTED: Final = """
 UPDATE cloud_resources SET started_at = ledger_now() WHERE id = ANY(%(ids)s) RETURNING id
 """
 _RECORD_ERROR: Final = """
-UPDATE cloud_resources SET last_error = %(message)s, last_error_at = ledger_now() WHERE id = %(id)s RETURNING id
+UPDATE cloud_resources SET last_error = %(message)s, last_error_at = ledger_now()
+WHERE id = %(id)s
+RETURNING id
 """
 
 
@@ -99,7 +104,7 @@ async def mark_sending(
 
 
 async def clear_send(conn: AsyncConnection[Any], id: ResourceId) -> None:
-    """The open attempt came to nothing, provably; it stays in `attempts`. Raises `Conflict` when the id is known."""
+    """The open attempt came to nothing, provably; it stays in `attempts`. `Conflict`: the id is known."""
     await _all(conn, _CLEAR_SEND, {"id": id}, number=1)
 
 

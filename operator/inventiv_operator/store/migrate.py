@@ -1,7 +1,9 @@
-"""Brings the schema up to this release: `migrations/*.sql` by dbmate, as the owner, then the operator's rights.
+"""Brings the schema up to this release: `migrations/*.sql` by dbmate, as the owner, then the operator's
+rights.
 
-dbmate holds an advisory lock while it runs, which ends with its connection; whoever comes second waits and finds
-nothing to do. It gets the connection string by its environment: an argument could be read by anyone on the machine.
+dbmate holds an advisory lock while it runs, which ends with its connection; whoever comes second waits and
+finds nothing to do. It gets the connection string by its environment: an argument could be read by anyone on
+the machine.
 """
 
 import os
@@ -49,7 +51,7 @@ def migrations_folder() -> Path:
 
 
 def migrate(url: SecretStr, *, operator_role: str) -> Migrated:
-    """Apply what is missing, make the operator's role when there is none (no login), and grant it what it needs.
+    """Apply what is missing, make the operator's role when there is none (no login), grant it what it needs.
 
     `url` is the owner's. Safe to run twice, also at the same time. Blocks; run it outside an event loop.
 
@@ -71,8 +73,8 @@ def migrate(url: SecretStr, *, operator_role: str) -> Migrated:
             return Migrated(applied=tuple(sorted(_versions(conn) - before)))
         except pg.InsufficientPrivilege as error:
             raise DatabaseMisconfigured(
-                f"the migration login lacks a right ({error.diag.message_primary}): it must own the database or may"
-                f" create in its schema public, and needs CREATEROLE while there is no role {operator_role!r}"
+                f"the migration login lacks a right ({error.diag.message_primary}): it must own the database,"
+                f" and needs CREATEROLE while there is no role {operator_role!r}"
             ) from None
         except psycopg.Error as error:
             raise translate(error) from None
@@ -111,7 +113,7 @@ def _make_role(conn: Connection[Any], role: str) -> None:
 
 
 def _dbmate_url(conn: Connection[Any]) -> str:
-    """The connection that was just made, in the words of dbmate's driver, which has other defaults than libpq."""
+    """The connection that was just made, in the words of dbmate's driver, whose defaults are not libpq's."""
     info = conn.info
     options: dict[str, str] = {
         name: value for name, value in info.get_parameters().items() if name in _PASSED_ON

@@ -1,5 +1,7 @@
 """Tenants. A name is bound again only to a row that is not closed."""
 
+# ruff: noqa: A002 (`id` is the column's own name)
+
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,7 +36,8 @@ GROUP BY kind
 ORDER BY 1, 2
 """
 _CLOSE: Final = """
-UPDATE organizations SET state = 'closed', closed_at = ledger_now(), changed_at = ledger_now(), is_default = false
+UPDATE organizations SET state = 'closed', is_default = false, closed_at = ledger_now(),
+    changed_at = ledger_now()
 WHERE id = %(id)s AND state <> 'closed'
 RETURNING id
 """
@@ -73,8 +76,8 @@ async def upsert(
     `id` is that of the row found by name, or a new one; `conn` is bound to it.
 
     Raises:
-        Conflict: there is another default, or another row of this name (constraint `organizations_one_default`,
-            `organizations_name`), or this one is closed.
+        Conflict: there is another default, or another row of this name (`organizations_one_default` and
+            `organizations_name`, at the end of the transaction's block), or this one is closed.
     """
     row = await (
         await conn.execute(_UPSERT, {"id": id, "name": name, "uid": uid, "is_default": is_default})

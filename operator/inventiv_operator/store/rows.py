@@ -20,20 +20,21 @@ from inventiv_operator.domain.ledger import (
 MESSAGE_LENGTH: Final = 500
 
 RESOURCE_COLUMNS: Final = """
-id, organization_id, provider_id, deployment_id, instance_id, kind, role, zone, volume_api, state, origin, provider_ref,
-attempts, send_before, prepared_at, prepared_hash, started_at, size_gb, created_at, changed_at, last_error
+id, organization_id, provider_id, deployment_id, instance_id, kind, role, zone, volume_api, state, origin,
+provider_ref, attempts, send_before, prepared_at, prepared_hash, started_at, size_gb, created_at, changed_at,
+last_error
 """
 INSTANCE_COLUMNS: Final = """
-id, deployment_id, ordinal, name, zone, instance_type, image_ref, root_volume_type, template_hash, state, created_at,
-ready_at, failed_at, reason, message
+id, deployment_id, ordinal, name, zone, instance_type, image_ref, root_volume_type, template_hash, state,
+created_at, ready_at, failed_at, reason, message
 """
 DEPLOYMENT_COLUMNS: Final = """
 id, organization_id, provider_id, namespace, name, uid, state, template_hash, start_failures, start_reason,
 start_message, next_start_at, reset_token
 """
 CREDENTIAL_COLUMNS: Final = """
-id, organization_id, namespace, name, uid, project_id, is_default, state, ready, reason, frozen_reason, validated_at,
-rejected_at, expires_at, key_fingerprint, access_key, encryption_key_id, closing_at, closed_at
+id, organization_id, namespace, name, uid, project_id, is_default, state, ready, reason, frozen_reason,
+validated_at, rejected_at, expires_at, key_fingerprint, access_key, encryption_key_id, closing_at, closed_at
 """
 ORGANIZATION_COLUMNS: Final = "id, name, uid, is_default, state"
 

@@ -1,4 +1,6 @@
-"""Whether the schema is the one this release knows, and whether row-level security binds the role (start-up proof)."""
+"""Whether the schema is the one this release knows, and whether row-level security binds the role (start-up
+proof).
+"""
 
 from typing import Any, Final
 

@@ -1,7 +1,7 @@
 """`provider_settings`: what an organization, or one of its credentials, has set; secrets only as ciphertext.
 
-Bounds and types are held by the table's CHECKs (product.md, Settings). Every query names the organization that the
-connection is bound to, and row-level security stands behind it.
+Bounds and types are held by the table's CHECKs (product.md, Settings). Every query names the organization
+that the connection is bound to, and row-level security stands behind it.
 """
 
 from collections.abc import Mapping
@@ -47,15 +47,18 @@ ON CONFLICT (organization_id, version) DO NOTHING
 _WRITE: Final = """
 INSERT INTO provider_settings
     (organization_id, provider_id, key, value_text, value_int, value_bool, value_ciphertext, key_version)
-VALUES (%(organization_id)s, %(provider_id)s, %(key)s, %(text)s, %(int)s, %(bool)s, %(ciphertext)s, %(key_version)s)
+VALUES (%(organization_id)s, %(provider_id)s, %(key)s, %(text)s, %(int)s, %(bool)s, %(ciphertext)s,
+        %(key_version)s)
 ON CONFLICT ON CONSTRAINT provider_settings_once DO UPDATE
     SET value_text = excluded.value_text, value_int = excluded.value_int, value_bool = excluded.value_bool,
-        value_ciphertext = excluded.value_ciphertext, key_version = excluded.key_version, changed_at = ledger_now()
+        value_ciphertext = excluded.value_ciphertext, key_version = excluded.key_version,
+        changed_at = ledger_now()
 """
 _READ: Final = f"""
 SELECT key, coalesce(to_jsonb(value_text), to_jsonb(value_int), to_jsonb(value_bool))
 FROM provider_settings
-WHERE organization_id = {_BOUND} AND provider_id IS NOT DISTINCT FROM %(provider_id)s AND value_ciphertext IS NULL
+WHERE organization_id = {_BOUND} AND provider_id IS NOT DISTINCT FROM %(provider_id)s
+  AND value_ciphertext IS NULL
 """  # noqa: S608 (constants)
 _DELETE: Final = f"""
 DELETE FROM provider_settings
