@@ -148,7 +148,10 @@ async def operator(settings: OperatorSettings, *, clock: Clock | None = None) ->
         await _until_there(database.check, check=DATABASE, health=health, clock=clock)
         kube = KubeClient(await stack.enter_async_context(Transport(access)))
         installation_id = await _until_bound(database, kube, health=health, clock=clock)
-        factory = await stack.enter_async_context(_factory(settings, clock=clock, registry=registry))
+        try:
+            factory = await stack.enter_async_context(_factory(settings, clock=clock, registry=registry))
+        except ValueError as error:
+            raise StartError(f"INVENTIV_CA_FILE: {error}") from error
         queue = WorkQueue(clock=clock, metrics=QueueMetrics(registry))
         relister = Relister(client=kube, enqueue=queue.add, health=health, clock=clock)
         await relister.wait_for_crds()
@@ -253,7 +256,15 @@ async def _until_bound(
     return await _until_there(bind, check=DATABASE, health=health, clock=clock)
 
 
-def _factory(settings: OperatorSettings, *, clock: Clock, registry: CollectorRegistry) -> ClientFactory: ...
+def _factory(settings: OperatorSettings, *, clock: Clock, registry: CollectorRegistry) -> ClientFactory:
+    return ClientFactory(
+        api_url=settings.scaleway_api_url,
+        timeout_s=settings.provider_timeout_s,
+        clock=clock,
+        registry=registry,
+        proxy_url=settings.https_proxy_url,
+        ca_file=settings.ca_file,
+    )
 
 
 @contextlib.contextmanager
