@@ -1,7 +1,7 @@
 """The handlers: each puts a key on the queue and does nothing else.
 
 No change handlers on any kind: they copy whole specs, those of Secrets too, into an annotation. No timers
-either: see docs/decisions/sweeps-are-timed-by-the-ledger.md.
+either: see docs/decisions/0004-sweeps-are-timed-by-the-ledger.md.
 """
 
 from collections.abc import Mapping

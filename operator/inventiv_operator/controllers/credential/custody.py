@@ -17,11 +17,12 @@ from inventiv_operator.controllers.credential.validation import Finding, Validat
 from inventiv_operator.controllers.deployment.scene import Cloud
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.ids import CredentialId, ProjectId, Zone
-from inventiv_operator.domain.ledger import CredentialRow
-from inventiv_operator.store import credentials, settings
+from inventiv_operator.domain.ledger import CredentialRow, ResourceState
+from inventiv_operator.store import credentials, ledger, settings
 from inventiv_operator.store.errors import Conflict, MissingProviderCredentials
 from inventiv_operator.store.keyring import KeyringFile
 from inventiv_operator.store.settings import ProviderSecrets
+from inventiv_operator.store.usage import CONTROL_ROLE
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +136,8 @@ class Custody:
         return (self._services.clock.now() - row.validated_at).total_seconds()
 
     async def _prove(self, row: CredentialRow, offer: Offer, *, cloud: Cloud, is_candidate: bool) -> KeyState:
+        if row.frozen_reason and not is_candidate:
+            await self._start_over(row)
         found = await validate(
             cloud,
             zones=offer.zones,
@@ -145,6 +148,24 @@ class Custody:
         if found.finding is Finding.VALID:
             return await self._accept(row, offer, found, is_candidate=is_candidate)
         return await self._decline(row, found, is_candidate=is_candidate)
+
+    async def _start_over(self, row: CredentialRow) -> None:
+        """A frozen credential is proven by controls found anew.
+
+        The one that was lost may have been deleted by the tenant, and must not keep the credential frozen for
+        ever; a key of another project finds no new one, because it may not make one in this project.
+        """
+        async with self._services.writing(row.organization_id) as conn:
+            await credentials.forget_zone_controls(conn, row.id)
+            made = [
+                resource.id
+                for resource in await ledger.credential_resources(conn, row.id)
+                if resource.role == CONTROL_ROLE and resource.state is ResourceState.PRESENT
+            ]
+            if made:
+                await ledger.advance(
+                    conn, made, to=ResourceState.DELETING, allowed={ResourceState.PRESENT}
+                )
 
     async def _accept(
         self, row: CredentialRow, offer: Offer, found: Validation, *, is_candidate: bool
@@ -169,7 +190,6 @@ class Custody:
                 )
                 if row.frozen_reason:
                     await credentials.unfreeze(conn, row.id)
-                    await credentials.forget_zone_controls(conn, row.id)
         except Conflict:
             taken = Validation(
                 finding=Finding.ELSEWHERE, reason=Reason.PROJECT_CONFLICT, message=PROJECT_TAKEN
