@@ -49,7 +49,7 @@ def find_programs(
     found = present_programs(wanted, environ=environ, module=module)
     missing = [name for name in wanted if name not in found]
     if missing:
-        folder = _folder(environ, module)
+        folder = find_folder(environ, module)
         _build_together(missing, folder, environ=environ, say=say, module=module)
         found |= _present(wanted, folder, found)
     return found
@@ -60,10 +60,10 @@ def present_programs(
 ) -> dict[str, Path]:
     """Those that are there without building anything: given ones first."""
     found = _given(wanted, environ)
-    return found | _present(wanted, _folder(environ, module), found)
+    return found | _present(wanted, find_folder(environ, module), found)
 
 
-def _folder(environ: Mapping[str, str], module: Path) -> Path:
+def find_folder(environ: Mapping[str, str], module: Path) -> Path:
     return places.cache_directory(environ) / "programs" / build_key(module)
 
 

@@ -19,6 +19,7 @@ def make_certificates(directory: Path) -> None:
 
     The last one signs the tokens of service accounts, and checks them.
     """
+    whole, directory = directory, directory.with_name(f".{directory.name}")
     directory.mkdir(mode=0o700, exist_ok=True)
     authority_key = ec.generate_private_key(ec.SECP256R1())
     server_key = ec.generate_private_key(ec.SECP256R1())
@@ -37,6 +38,7 @@ def make_certificates(directory: Path) -> None:
     )
     write_private(directory / "service-accounts.key", _pem(accounts_key))
     write_private(directory / "service-accounts.pub", accounts_public.decode())
+    directory.rename(whole)  # all of them or none, also when we are killed on the way
 
 
 def _certificate(

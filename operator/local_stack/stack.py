@@ -209,9 +209,10 @@ class Stack:
     def _write_credentials(self) -> None:
         """Certificates, tokens and kubeconfigs of an own cluster, once."""
         site = self.site
+        if Part.ETCD in site.state.ports and not site.certificates.exists():
+            make_certificates(site.certificates)
         if Part.APISERVER not in site.state.ports or site.kubeconfig.exists():
             return
-        make_certificates(site.certificates)
         cluster.write_tokens(site.tokens, site.state.secrets)
         for path, user, token in (
             (site.controller_manager_kubeconfig, "controllers", site.state.secrets.controller_manager_token),
