@@ -30,12 +30,26 @@ from inventiv_operator.kube.relist import Relister
 from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.runtime.queue import WorkQueue
 from inventiv_operator.scaleway.factory import ClientFactory
-from inventiv_operator.store.database import Database
+from inventiv_operator.scaleway.observer import CallObserver
+from inventiv_operator.store import lease
+from inventiv_operator.store.database import CommitObserver, Database
 from inventiv_operator.store.keyring import KeyringFile
 from inventiv_operator.store.lease import Lease
 
-SEND_WINDOW_S = 10.0
-"""An intent's create leaves within this time of its commit, or not at all (architecture.md, section 2)."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """What nobody configures: seconds that the design fixes, and the seams at which tests count and kill.
+
+    `send_window_s`: an intent's create leaves within this time of its commit, or not at all (architecture.md,
+    section 2).
+    """
+
+    send_window_s: float = 10.0
+    lease_duration_s: float = lease.DURATION_S
+    lease_renew_s: float = lease.RENEW_S
+    call_observer: CallObserver | None = None
+    commit_observer: CommitObserver | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +66,17 @@ class Parts:
     relister: Relister
     installation_id: InstallationId
     holder: str
+    tuning: Tuning
 
 
-def assemble(parts: Parts, *, lease: Lease, surroundings: Surroundings) -> tuple[Dispatcher, Terminator]:
+def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> tuple[Dispatcher, Terminator]:
     """The queue's process and the loop over the ledger."""
     services = Services(
         db=parts.database,
         clock=parts.clock,
-        leadership=lease,
+        leadership=leadership,
         timing=Timing(
-            send_window_s=SEND_WINDOW_S,
+            send_window_s=parts.tuning.send_window_s,
             provider_timeout_s=parts.settings.provider_timeout_s,
             settle_s=parts.settings.settle_s,
         ),
@@ -88,7 +103,7 @@ def assemble(parts: Parts, *, lease: Lease, surroundings: Surroundings) -> tuple
     )
     dispatcher = Dispatcher(
         controllers,
-        standing=Standing(lease=lease, surroundings=surroundings),
+        standing=Standing(lease=leadership, surroundings=surroundings),
         outage=OutageNotes(parts.kube, status=status),
         index=index,
         waking=waking,

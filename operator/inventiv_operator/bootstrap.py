@@ -21,7 +21,7 @@ from typing import Final, TypeVar
 import kopf
 from prometheus_client import CollectorRegistry
 
-from inventiv_operator.assembly import Parts, assemble
+from inventiv_operator.assembly import Parts, Tuning, assemble
 from inventiv_operator.config import OperatorSettings
 from inventiv_operator.controllers.dispatch import Dispatcher
 from inventiv_operator.controllers.surroundings import DATABASE, KUBERNETES, Surroundings
@@ -40,6 +40,7 @@ from inventiv_operator.runtime.metrics import new_registry
 from inventiv_operator.runtime.queue import WorkQueue
 from inventiv_operator.runtime.queue_metrics import QueueMetrics
 from inventiv_operator.scaleway.factory import ClientFactory
+from inventiv_operator.scaleway.observer import CallObserver
 from inventiv_operator.store import installation
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import CannotStart, DatabaseUnavailable
@@ -122,13 +123,15 @@ class Operator:
 
 
 @asynccontextmanager
-async def operator(settings: OperatorSettings, *, clock: Clock | None = None) -> AsyncIterator[Operator]:
+async def operator(
+    settings: OperatorSettings, *, clock: Clock | None = None, tuning: Tuning | None = None
+) -> AsyncIterator[Operator]:
     """The wired operator, once its surroundings are there.
 
     Raises:
         CannotStart, AccessError: see `ENDINGS`.
     """
-    clock = clock or SystemClock()
+    clock, tuning = clock or SystemClock(), tuning or Tuning()
     async with AsyncExitStack() as stack:
         keyring = KeyringFile(settings.keyring_file)
         keyring.current()
@@ -144,12 +147,16 @@ async def operator(settings: OperatorSettings, *, clock: Clock | None = None) ->
         access = ClusterAccess(clock=clock)
         with contextlib.suppress(KubeError):  # a plugin that does not answer may do so later
             await access.current()
-        database = await stack.enter_async_context(Database(settings.database_url, clock=clock))
+        database = await stack.enter_async_context(
+            Database(settings.database_url, clock=clock, observer=tuning.commit_observer)
+        )
         await _until_there(database.check, check=DATABASE, health=health, clock=clock)
         kube = KubeClient(await stack.enter_async_context(Transport(access)))
         installation_id = await _until_bound(database, kube, health=health, clock=clock)
         try:
-            factory = await stack.enter_async_context(_factory(settings, clock=clock, registry=registry))
+            factory = await stack.enter_async_context(
+                _factory(settings, clock=clock, registry=registry, observer=tuning.call_observer)
+            )
         except ValueError as error:
             raise StartError(f"INVENTIV_CA_FILE: {error}") from error
         queue = WorkQueue(clock=clock, metrics=QueueMetrics(registry))
@@ -168,6 +175,7 @@ async def operator(settings: OperatorSettings, *, clock: Clock | None = None) ->
                 relister=relister,
                 installation_id=installation_id,
                 holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
+                tuning=tuning,
             ),
             access=access,
             health=health,
@@ -175,11 +183,18 @@ async def operator(settings: OperatorSettings, *, clock: Clock | None = None) ->
 
 
 def _wire(settings: OperatorSettings, *, parts: Parts, access: ClusterAccess, health: Health) -> Operator:
-    lease = Lease(parts.database, holder=parts.holder, clock=parts.clock, on_gained=parts.relister.hurry)
+    lease = Lease(
+        parts.database,
+        holder=parts.holder,
+        duration_s=parts.tuning.lease_duration_s,
+        renew_s=parts.tuning.lease_renew_s,
+        clock=parts.clock,
+        on_gained=parts.relister.hurry,
+    )
     surroundings = Surroundings(
         parts.database, parts.kube, health=health, clock=parts.clock, on_return=parts.relister.hurry
     )
-    dispatcher, terminator = assemble(parts, lease=lease, surroundings=surroundings)
+    dispatcher, terminator = assemble(parts, leadership=lease, surroundings=surroundings)
     kopf_registry = kopf.OperatorRegistry()
     register(kopf_registry, enqueue=parts.queue.add)
     return Operator(
@@ -195,7 +210,7 @@ def _wire(settings: OperatorSettings, *, parts: Parts, access: ClusterAccess, he
     )
 
 
-async def run_operator(settings: OperatorSettings) -> None:
+async def run_operator(settings: OperatorSettings, *, tuning: Tuning | None = None) -> None:
     """The command `run`: until SIGTERM or SIGINT, also while it waits for something.
 
     Raises:
@@ -204,7 +219,7 @@ async def run_operator(settings: OperatorSettings) -> None:
     stop, running = asyncio.Event(), asyncio.Event()
 
     async def live() -> None:
-        async with operator(settings) as wired:
+        async with operator(settings, tuning=tuning) as wired:
             running.set()
             await wired.run(stop)
 
@@ -256,7 +271,13 @@ async def _until_bound(
     return await _until_there(bind, check=DATABASE, health=health, clock=clock)
 
 
-def _factory(settings: OperatorSettings, *, clock: Clock, registry: CollectorRegistry) -> ClientFactory:
+def _factory(
+    settings: OperatorSettings,
+    *,
+    clock: Clock,
+    registry: CollectorRegistry,
+    observer: CallObserver | None,
+) -> ClientFactory:
     return ClientFactory(
         api_url=settings.scaleway_api_url,
         timeout_s=settings.provider_timeout_s,
@@ -264,6 +285,7 @@ def _factory(settings: OperatorSettings, *, clock: Clock, registry: CollectorReg
         registry=registry,
         proxy_url=settings.https_proxy_url,
         ca_file=settings.ca_file,
+        observer=observer,
     )
 
 

@@ -12,9 +12,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 from uuid import UUID
 
 import psycopg
@@ -31,12 +30,14 @@ from inventiv_operator.store.errors import DatabaseUnavailable, translate
 
 CHECK_AFTER_IDLE_S: Final = 5.0
 """A connection that was used more recently is trusted: a check costs a round trip."""
-SESSION: Final = (
-    "SET idle_in_transaction_session_timeout = '10s';"  # a frozen leader must not hold its lock for ever (B7)
-    "SET statement_timeout = '15s';"
-    "SET lock_timeout = '10s';"
-    "SET timezone = 'UTC'"
-)
+
+
+class CommitObserver(Protocol):
+    """A hook around every commit of a write: where tests stall, kill or count."""
+
+    async def before_commit(self) -> None: ...
+
+    async def after_commit(self) -> None: ...
 
 
 class Session(AsyncConnection[tuple[Any, ...]]):
@@ -56,17 +57,27 @@ class Database:
         max_size: int = 8,
         timeout_s: float = 5.0,
         transaction_timeout_s: float = 15.0,
+        idle_in_transaction_s: float = 10.0,
+        observer: CommitObserver | None = None,
     ) -> None:
         """Writes are stamped by `clock`: send_before and time-outs are compared by the same.
 
         `timeout_s` bounds the wait for a connection, `transaction_timeout_s` all between begin and commit.
+        After `idle_in_transaction_s` without a statement the server ends the session: a frozen leader must not
+        keep the next one from taking over (B7).
 
         Raises:
             DatabaseMisconfigured: the URL is malformed.
         """
         self._url = url
+        self._observer = observer
         self._clock = clock or SystemClock()
         self._transaction_timeout_s = transaction_timeout_s
+        self._session_settings = (
+            f"SET idle_in_transaction_session_timeout = {round(idle_in_transaction_s * 1000)};"
+            f"SET statement_timeout = {round(transaction_timeout_s * 1000)};"
+            "SET lock_timeout = '10s'; SET timezone = 'UTC'"
+        )
         self._pool: AsyncConnectionPool[Session] = AsyncConnectionPool(
             kwargs={**connecting.parameters_of(url), "autocommit": True, "prepare_threshold": 0},
             connection_class=Session,
@@ -76,7 +87,7 @@ class Database:
             name="inventiv",
             timeout=timeout_s,
             reconnect_timeout=timeout_s,  # then the next one who asks tries anew
-            configure=_configure,
+            configure=self._configure,
             check=_check,
         )
 
@@ -134,9 +145,9 @@ class Database:
         begin = (
             "BEGIN ISOLATION LEVEL READ COMMITTED;"
             f"SELECT begin_write('{_literal(organization_id)}', {int(fence.shard)}, {int(fence.epoch)},"
-            f" '{self._now().isoformat()}')"
+            f" '{self._clock.now().isoformat()}')"
         )
-        async with self._transaction(begin) as conn:
+        async with self._transaction(begin, observer=self._observer) as conn:
             yield conn
 
     @asynccontextmanager
@@ -145,16 +156,22 @@ class Database:
         async with self._session() as conn:
             yield conn
 
-    def _now(self) -> datetime:
-        return self._clock.now()
+    async def _configure(self, conn: Session) -> None:
+        await conn.execute(self._session_settings.encode(), prepare=False)
 
     @asynccontextmanager
-    async def _transaction(self, begin: str) -> AsyncIterator[Session]:
+    async def _transaction(
+        self, begin: str, *, observer: CommitObserver | None = None
+    ) -> AsyncIterator[Session]:
         async with self._session() as conn:
             # Without parameters libpq sends the text as it is: two statements, one round trip.
             await conn.execute(begin.encode(), prepare=False)
             yield conn
+            if observer is not None:
+                await observer.before_commit()
             await conn.execute(b"COMMIT", prepare=False)
+            if observer is not None:
+                await observer.after_commit()
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Session]:
@@ -187,10 +204,6 @@ class Database:
             await conn.close()
         conn.used_at_s = asyncio.get_running_loop().time()
         await self._pool.putconn(conn)
-
-
-async def _configure(conn: Session) -> None:
-    await conn.execute(SESSION.encode(), prepare=False)
 
 
 async def _check(conn: Session) -> None:
