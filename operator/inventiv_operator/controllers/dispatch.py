@@ -99,7 +99,7 @@ class Dispatcher:
     async def _put_off(self, key: QueueKey, error: KubeError | StoreError) -> Result:
         extra = {"error": str(error)}
         match error:
-            case Fenced():  # the one who leads has every key on its queue, as this one will when it leads again
+            case Fenced():  # the leader has every key on its queue, as this process will when it leads again
                 logger.info("step given up: this process does not lead any more", extra=extra)
                 return DONE
             case Conflict() | KubeConflict():

@@ -163,9 +163,7 @@ class Custody:
                 if resource.role == CONTROL_ROLE and resource.state is ResourceState.PRESENT
             ]
             if made:
-                await ledger.advance(
-                    conn, made, to=ResourceState.DELETING, allowed={ResourceState.PRESENT}
-                )
+                await ledger.advance(conn, made, to=ResourceState.DELETING, allowed={ResourceState.PRESENT})
 
     async def _accept(
         self, row: CredentialRow, offer: Offer, found: Validation, *, is_candidate: bool

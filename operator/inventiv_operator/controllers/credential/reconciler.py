@@ -76,7 +76,7 @@ class CredentialReconciler:
         """See the module."""
         body = await self._kube.get(CREDENTIAL, key.namespace, key.name)
         obj = None if body is None else parse_credential(body)
-        own = await self._settle_rows(key, obj)
+        own = await self._settle_rows(key, obj, deadline_s=deadline_s)
         if body is None or obj is None:
             return DONE
         one = _Credential(body=body, obj=obj, row=own)
@@ -89,10 +89,12 @@ class CredentialReconciler:
 
     # -- rows ------------------------------------------------------------------------------------------------
 
-    async def _settle_rows(self, key: Key, obj: CredentialObject | None) -> CredentialRow | None:
+    async def _settle_rows(
+        self, key: Key, obj: CredentialObject | None, *, deadline_s: float
+    ) -> CredentialRow | None:
         """The object's row; rows of the same name whose object is gone are on their way out after this."""
         async with self._services.db.platform() as conn:
-            owners = await credentials.owner_of(conn, namespace=key.namespace, name=key.name)
+            owners = await credentials.owner_of(conn, key.namespace, key.name)
         own: CredentialRow | None = None
         for organization_id in owners:
             async with self._services.db.reading(organization_id) as conn:
@@ -102,7 +104,7 @@ class CredentialReconciler:
             if obj is not None and _belongs_to(row, obj):
                 own = row
             elif row.state == "open":
-                await self._removal.retire(row)
+                await self._removal.advance(row, deadline_s=deadline_s)
         return own
 
     async def _row_for(

@@ -36,31 +36,26 @@ class Removal:
         self._access = access
         self._control_groups = control_groups
 
-    async def retire(self, row: CredentialRow) -> None:
-        """Its object is gone unseen: nothing new is made with it, and once nothing uses it, it is on its way
-        out.
+    async def advance(self, row: CredentialRow, *, deadline_s: float) -> Waiting | None:
+        """One step towards nothing left at the provider; None: there is nothing left, and the quarantine
+        runs.
 
-        Lost servers (L9) keep it open, because its key is what they can be found again and deleted with.
+        Also for a row whose object is gone unseen: lost servers (L9) keep it open, because its key is what
+        they can be found again and deleted with.
         """
         await self._stop_new(row)
         async with self._services.db.reading(row.organization_id) as conn:
             usage = await usage_of(conn, row.id)
-        if not usage.by_others():
-            await self._begin(row)
-
-    async def advance(self, row: CredentialRow, *, deadline_s: float) -> Waiting | None:
-        """One step towards nothing left at the provider; None: there is nothing left."""
-        await self._stop_new(row)
-        async with self._services.db.reading(row.organization_id) as conn:
-            usage = await usage_of(conn, row.id)
         if used_by := usage.by_others():
-            return Waiting(
-                message=f"waiting until it is no longer used: {', '.join(used_by)}", again_in_s=WAIT_S
-            )
-        await self._begin(row)
-        if not usage.control_groups:
-            await self._close(row)
-            return None
+            message = f"waiting until it is no longer used: {', '.join(used_by)}"
+            return Waiting(message=message, again_in_s=WAIT_S)
+        if usage.control_groups and (waiting := await self._remove_controls(row, deadline_s=deadline_s)):
+            return waiting
+        if row.state == "open":
+            await self._begin_closing(row)
+        return None
+
+    async def _remove_controls(self, row: CredentialRow, *, deadline_s: float) -> Waiting | None:
         try:
             cloud = await self._access.provider_for(row.organization_id, row.id)
         except CredentialFrozen as error:
@@ -69,11 +64,9 @@ class Removal:
             return _stuck(str(error))
         left = await self._control_groups.remove(cloud, deadline_s=deadline_s)
         if not left:
-            await self._close(row)
             return None
-        return Waiting(
-            message=f"removing the operator's own security groups: {'; '.join(left)}", again_in_s=WAIT_S
-        )
+        message = f"removing the operator's own security groups: {'; '.join(left)}"
+        return Waiting(message=message, again_in_s=WAIT_S)
 
     async def _stop_new(self, row: CredentialRow) -> None:
         if row.state != "open" or (not row.ready and row.reason == Reason.DELETING):
@@ -81,18 +74,12 @@ class Removal:
         async with self._services.writing(row.organization_id) as conn:
             await credentials.set_not_ready(conn, row.id, reason=Reason.DELETING)
 
-    async def _begin(self, row: CredentialRow) -> None:
-        if row.state != "open":
-            return
+    async def _begin_closing(self, row: CredentialRow) -> None:
+        """The quarantine begins; a sweep ends it."""
         async with self._services.writing(row.organization_id) as conn:
             await credentials.begin_closing(conn, row.id)
-
-    async def _close(self, row: CredentialRow) -> None:
-        """The quarantine begins; the sweep ends it."""
-        async with self._services.writing(row.organization_id) as conn:
-            await credentials.close(conn, row.id)
         logger.info(
-            "credential closed: nothing of it is left; its key is kept for the quarantine",
+            "credential is closing: nothing of it is left, its key is kept for the quarantine",
             extra={"credential_id": str(row.id)},
         )
 

@@ -31,24 +31,19 @@ class ClosingCredentials:
         """One step for one credential; nothing for an open one, which its object drives."""
         async with self._services.db.reading(organization_id) as conn:
             row = await credentials.get(conn, credential_id)
-        if row is None:
+        if row is None or row.state != "closing":
             return DONE
-        if row.state == "closing":
-            return await self._advance(row, deadline_s=deadline_s)
-        if row.closed_at is not None and self._services.clock.now() - row.closed_at >= QUARANTINE:
-            await self._destroy(row)
+        waiting = await self._removal.advance(row, deadline_s=deadline_s)
+        if waiting is not None:
+            logger.warning("something of a closing credential turned up", extra={"detail": waiting.message})
+            return Result(
+                requeue_after_s=waiting.again_in_s, organization=str(organization_id), lane=Lane.DELETE
+            )
+        if row.closing_at is not None and self._services.clock.now() - row.closing_at >= QUARANTINE:
+            await self._close(row)
         return DONE
 
-    async def _advance(self, row: CredentialRow, *, deadline_s: float) -> Result:
-        waiting = await self._removal.advance(row, deadline_s=deadline_s)
-        if waiting is None:
-            return DONE
-        logger.debug("closing credential waits", extra={"detail": waiting.message})
-        return Result(
-            requeue_after_s=waiting.again_in_s, organization=str(row.organization_id), lane=Lane.DELETE
-        )
-
-    async def _destroy(self, row: CredentialRow) -> None:
+    async def _close(self, row: CredentialRow) -> None:
         async with self._services.writing(row.organization_id) as conn:
-            await credentials.destroy(conn, row.id)
+            await credentials.close(conn, row.id)
         logger.info("quarantine over, key destroyed", extra={"credential_id": str(row.id)})
