@@ -9,10 +9,14 @@ from inventiv_operator.controllers.credential.custody import Custody
 from inventiv_operator.controllers.credential.reconciler import CredentialReconciler
 from inventiv_operator.controllers.credential.removal import Removal
 from inventiv_operator.controllers.credential.schedule import ValidationSchedule
-from inventiv_operator.controllers.dispatch import Controllers, Dispatcher, Reconciler
+from inventiv_operator.controllers.deployment.readiness import ReadinessMemory
+from inventiv_operator.controllers.deployment.reconciler import DeploymentReconciler, Intervals
+from inventiv_operator.controllers.deployment.status import StatusWriter
+from inventiv_operator.controllers.dispatch import Controllers, Dispatcher
 from inventiv_operator.controllers.namespaces import NamespaceIndex
 from inventiv_operator.controllers.organization import OrganizationReconciler
 from inventiv_operator.controllers.outage import OutageNotes
+from inventiv_operator.controllers.probes import Prober
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.standing import Standing
 from inventiv_operator.controllers.status import ObjectStatusWriter
@@ -69,8 +73,18 @@ class Parts:
     tuning: Tuning
 
 
-def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> tuple[Dispatcher, Terminator]:
-    """The queue's process and the loop over the ledger."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """What runs of the controllers: the queue's process, the loop over the ledger, the probes."""
+
+    dispatcher: Dispatcher
+    terminator: Terminator
+    readiness: ReadinessMemory
+    deployment: DeploymentReconciler
+
+
+def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> Assembly:
+    """Nothing runs yet when this returns."""
     services = Services(
         db=parts.database,
         clock=parts.clock,
@@ -88,6 +102,10 @@ def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> 
     index = NamespaceIndex()
     waking = Waking(parts.kube, enqueue=parts.queue.add)
     removal = Removal(services, access=access, control_groups=ControlGroups(services))
+    readiness = ReadinessMemory(
+        prober=Prober(allowed=parts.settings.probe_allow_cidrs), clock=parts.clock, wake=parts.queue.add
+    )
+    deployment = _deployment(parts, services, access=access, status=status, readiness=readiness)
     controllers = Controllers(
         organization=OrganizationReconciler(
             services,
@@ -98,7 +116,7 @@ def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> 
             wake_namespace=waking.everything_in,
         ),
         credential=_credential(parts, services, access=access, status=status, removal=removal, waking=waking),
-        deployment=_deployment(parts, services, access=access, status=status),
+        deployment=deployment,
         sweeps={TERMINATOR: ClosingCredentials(services, removal=removal)},
     )
     dispatcher = Dispatcher(
@@ -109,7 +127,12 @@ def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> 
         waking=waking,
         enqueue=parts.queue.add,
     )
-    return dispatcher, Terminator(services, enqueue=parts.queue.add, living=parts.relister.living)
+    return Assembly(
+        dispatcher=dispatcher,
+        terminator=Terminator(services, enqueue=parts.queue.add, living=parts.relister.living),
+        readiness=readiness,
+        deployment=deployment,
+    )
 
 
 def _credential(
@@ -135,5 +158,20 @@ def _credential(
 
 
 def _deployment(
-    parts: Parts, services: Services, *, access: Access, status: ObjectStatusWriter
-) -> Reconciler: ...
+    parts: Parts,
+    services: Services,
+    *,
+    access: Access,
+    status: ObjectStatusWriter,
+    readiness: ReadinessMemory,
+) -> DeploymentReconciler:
+    return DeploymentReconciler(
+        services,
+        parts.kube,
+        access=access,
+        tenancy=Tenancy(services),
+        readiness=readiness,
+        status=StatusWriter(status),
+        probe_rules=[str(network) for network in parts.settings.probe_cidrs],
+        intervals=Intervals(steady_s=parts.settings.watchdog_interval_s),
+    )

@@ -21,11 +21,9 @@ from typing import Final, TypeVar
 import kopf
 from prometheus_client import CollectorRegistry
 
-from inventiv_operator.assembly import Parts, Tuning, assemble
+from inventiv_operator.assembly import Assembly, Parts, Tuning, assemble
 from inventiv_operator.config import OperatorSettings
-from inventiv_operator.controllers.dispatch import Dispatcher
 from inventiv_operator.controllers.surroundings import DATABASE, KUBERNETES, Surroundings
-from inventiv_operator.controllers.sweeps.terminator import Terminator
 from inventiv_operator.domain.ids import InstallationId
 from inventiv_operator.handlers.registration import register
 from inventiv_operator.handlers.running import KopfStopped, run_kopf
@@ -70,10 +68,9 @@ class Operator:
     settings: OperatorSettings
     access: ClusterAccess
     queue: WorkQueue
-    dispatcher: Dispatcher
+    controllers: Assembly
     lease: Lease
     relister: Relister
-    terminator: Terminator
     surroundings: Surroundings
     kopf_registry: kopf.OperatorRegistry
 
@@ -86,7 +83,7 @@ class Operator:
         over, kopf_ready = asyncio.Event(), asyncio.Event()
         async with asyncio.TaskGroup() as group:
             lease = group.create_task(self.lease.run(over), name="lease")
-            work = group.create_task(self.queue.run(self.dispatcher), name="queue")
+            work = group.create_task(self.queue.run(self.controllers.dispatcher), name="queue")
             eyes = [
                 group.create_task(
                     run_kopf(
@@ -100,8 +97,9 @@ class Operator:
                 ),
                 group.create_task(self.relister.run(), name="relister"),
                 group.create_task(self.surroundings.run(), name="surroundings"),
+                group.create_task(self.controllers.readiness.run(), name="probes"),
                 group.create_task(
-                    self.terminator.run(
+                    self.controllers.terminator.run(
                         interval_s=self.settings.terminator_interval_s, is_leader=lambda: self.lease.is_held
                     ),
                     name="terminator",
@@ -117,6 +115,7 @@ class Operator:
                     "some steps did not end in time and were cancelled; the next process resumes them"
                 )
             await work
+            await self.controllers.deployment.close()
             over.set()
             await lease
         logger.info("stopped")
@@ -194,17 +193,16 @@ def _wire(settings: OperatorSettings, *, parts: Parts, access: ClusterAccess, he
     surroundings = Surroundings(
         parts.database, parts.kube, health=health, clock=parts.clock, on_return=parts.relister.hurry
     )
-    dispatcher, terminator = assemble(parts, leadership=lease, surroundings=surroundings)
+    controllers = assemble(parts, leadership=lease, surroundings=surroundings)
     kopf_registry = kopf.OperatorRegistry()
     register(kopf_registry, enqueue=parts.queue.add)
     return Operator(
         settings=settings,
         access=access,
         queue=parts.queue,
-        dispatcher=dispatcher,
+        controllers=controllers,
         lease=lease,
         relister=parts.relister,
-        terminator=terminator,
         surroundings=surroundings,
         kopf_registry=kopf_registry,
     )
