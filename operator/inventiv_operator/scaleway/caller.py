@@ -33,6 +33,7 @@ JSON: Final = "application/json"
 TEXT: Final = "text/plain"
 USER_AGENT: Final = "inventiv-operator"
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
 T = TypeVar("T")
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
 
@@ -99,19 +100,20 @@ class Caller:
         asked_ref: str = "",
         send_before: datetime | None = None,
         on_sent: Callable[[float], None] | None = None,
+        first: bool = False,
     ) -> Reply:
         """Send once.
 
         `what` names the call for people; `asked_ref` the id in the path; `content` goes as JSON, `text` as
         plain text. `send_before` is checked after the gate, immediately before the request leaves; `on_sent`
-        is told the monotonic time at which it does.
+        is told the monotonic time at which it does. `first`: before other calls of this key.
 
         Raises:
             ScalewayError: any of the tree.
         """
         headers, body = self._parts(content, text)
         target = f"{path}?{query}" if query else path
-        slot = await self._gate.admit()
+        slot = await self._gate.admit(first=first)
         outcome, said, wait_s = Outcome.ABANDONED, "", None
         try:
             if self._context.observer is not None:
@@ -125,7 +127,11 @@ class Caller:
             reply = _reply(answer, method, what=what, asked_ref=asked_ref, sent_s=sent_s)
             outcome = Outcome.ANSWERED
         except ScalewayError as error:
-            outcome, said, wait_s = _outcome_of(error), str(error), error.retry_after_s
+            outcome, said, wait_s = (
+                _outcome_of(error),
+                str(error).removeprefix(f"{what}: "),
+                error.retry_after_s,
+            )
             raise
         finally:
             slot.leave(outcome, retry_after_s=wait_s, said=said)
@@ -223,7 +229,7 @@ def _reply(answer: WireAnswer, method: str, *, what: str, asked_ref: str, sent_s
     return Reply(
         content=content,
         sent_s=sent_s,
-        total=int(total) if total is not None and total.isascii() and total.isdigit() else None,
+        total=int(total) if total is not None and _COUNT.fullmatch(total) else None,
         request_id=answer.request_id,
     )
 

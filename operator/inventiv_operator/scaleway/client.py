@@ -1,6 +1,6 @@
 """One tenant's project at Scaleway, with everything that can be asked of it.
 
-    client -> Caller -> Gate (of the access key) -> Wire
+    client -> Caller -> Gate (of the API key) -> Wire
        └── Listings: one shared, complete listing per kind and zone
 
 Nothing is ever repeated here: retries live in the queue. A write that may have happened is `Ambiguous`.

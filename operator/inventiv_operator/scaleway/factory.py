@@ -1,5 +1,10 @@
-"""Where clients come from: one wire and one turnstile for the installation, one gate per access key."""
+"""Where clients come from: one wire and one turnstile for the installation, one gate per API key.
 
+A gate belongs to the secret key, not to the access key: that one is public, and whoever put another tenant's
+into a credential of their own could close its gate (T6).
+"""
+
+import hashlib
 import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -80,9 +85,13 @@ class ClientFactory:
         """A client with listings of its own; keep it as long as its key stays the same."""
         caller = Caller(
             self._context,
-            self._turnstile.gate(access_key),
+            self._turnstile.gate(_gate_key(secret_key)),
             project_id=project_id,
             access_key=access_key,
             secret_key=secret_key,
         )
         return ScalewayClient(caller, tasks=self._tasks)
+
+
+def _gate_key(secret_key: SecretStr) -> str:
+    return hashlib.sha256(secret_key.get_secret_value().encode()).hexdigest()

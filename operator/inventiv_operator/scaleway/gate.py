@@ -1,4 +1,4 @@
-"""Who may call now: a gate per access key, and above the gates one bucket for the installation.
+"""Who may call now: a gate per API key, and above the gates one bucket for the installation.
 
     call -> Gate.admit -> [breaker] -> [queue of this key] -> Turnstile -> Slot -> the call -> Slot.leave
 
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
+from weakref import WeakValueDictionary
 
 from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.scaleway.breaker import Breaker
@@ -72,7 +73,7 @@ class _Waiter:
 
 
 class Gate:
-    """One access key's way to the provider."""
+    """One API key's way to the provider."""
 
     def __init__(self, turnstile: "Turnstile", *, limits: GateLimits, now_s: float) -> None:
         self._turnstile = turnstile
@@ -91,8 +92,8 @@ class Gate:
     def rate_per_s(self) -> float:
         return self._pace.rate_per_s
 
-    async def admit(self) -> Slot:
-        """Wait for a turn.
+    async def admit(self, *, first: bool = False) -> Slot:
+        """Wait for a turn; `first` goes before the others of this key: a read that many wait for.
 
         Raises:
             Unavailable: the breaker is open; nothing was sent.
@@ -104,7 +105,10 @@ class Gate:
         if not self._waiters and self._turnstile.may_pass(self, now_s):
             return self.start(now_s, is_probe=is_probe)
         waiter = _Waiter(future=asyncio.get_running_loop().create_future(), since_s=now_s, is_probe=is_probe)
-        self._waiters.append(waiter)
+        if first:
+            self._waiters.appendleft(waiter)
+        else:
+            self._waiters.append(waiter)
         self._turnstile.enqueue(self)
         try:
             return await waiter.future
@@ -236,16 +240,15 @@ class Turnstile:
             burst=limits.installation_burst,
             now_s=clock.monotonic(),
         )
-        self._gates: dict[str, Gate] = {}
+        self._gates: WeakValueDictionary[str, Gate] = WeakValueDictionary()
         self._round: deque[Gate] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def gate(self, access_key: str) -> Gate:
-        """The one gate of this key."""
-        found = self._gates.get(access_key)
+    def gate(self, key: str) -> Gate:
+        """The one gate of this key; it lives as long as somebody holds it."""
+        found = self._gates.get(key)
         if found is None:
-            found = Gate(self, limits=self._limits, now_s=self.clock.monotonic())
-            self._gates[access_key] = found
+            found = self._gates[key] = Gate(self, limits=self._limits, now_s=self.clock.monotonic())
         return found
 
     def close(self) -> None:
@@ -253,7 +256,7 @@ class Turnstile:
         if self._timer is not None:
             self._timer.cancel()
         self._round.clear()
-        for gate in self._gates.values():
+        for gate in tuple(self._gates.values()):
             gate.close()
 
     def may_pass(self, gate: Gate, now_s: float) -> bool:

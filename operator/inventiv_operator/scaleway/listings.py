@@ -139,6 +139,7 @@ class Listings:
                 what=what,
                 query=kind.query(self._caller.project_id, number),
                 on_sent=started,
+                first=True,
             )
             return self._caller.understood(lambda _: self._page(kind, reply), reply, method="GET", what=what)
 

@@ -75,12 +75,23 @@ class ProjectCalls:
         return seen
 
     @contextmanager
-    def _writing(self, listing: SharedListing[SeenT], ref: ProviderRef) -> Iterator[None]:
-        """However the write ends, listings that began before do not show what may be different now."""
+    def _writing(
+        self,
+        listing: SharedListing[SeenT],
+        ref: ProviderRef,
+        *,
+        change: Callable[[SeenT], SeenT] | None = None,
+    ) -> Iterator[None]:
+        """However the write ends, listings that began before it do not show what may be different now.
+
+        `change` is what an accepted write makes of the thing.
+        """
+        done: Callable[[SeenT], SeenT] | None = None
         try:
             yield
+            done = change
         finally:
-            listing.wrote(ref, at_s=self._caller.clock.monotonic())
+            listing.changed(ref, done, at_s=self._caller.clock.monotonic())
 
     def _wrote(self, listing: SharedListing[SeenT], seen: SeenT) -> SeenT:
         """The answer to a write of ours is what the next reader sees."""

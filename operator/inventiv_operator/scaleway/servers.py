@@ -1,10 +1,18 @@
 """Servers (instance v1): one method per call, none of which is ever repeated here."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from inventiv_operator.domain.cloud import Listing, NewServer, SeenServer
+from inventiv_operator.domain.cloud import (
+    STARTING,
+    STOPPING,
+    Listing,
+    NewServer,
+    SeenServer,
+    ServerState,
+)
 from inventiv_operator.domain.ids import ProviderRef, Zone
 from inventiv_operator.scaleway import shapes
 from inventiv_operator.scaleway.errors import ImageNotFound, NotFound
@@ -103,7 +111,8 @@ class ServerCalls(ProjectCalls):
             OutOfStock: at create it had stock, now it has none.
             Ambiguous: it may be starting.
         """
-        await self._action(zone, ref, "poweron", what=f"power on server {ref} in {zone}")
+        what = f"power on server {ref} in {zone}"
+        await self._action(zone, ref, "poweron", what=what, becomes=STARTING)
 
     async def terminate(self, zone: Zone, ref: ProviderRef) -> None:
         """Ask for the end of a running or standby server; it is gone when a read says 404, not before.
@@ -117,10 +126,18 @@ class ServerCalls(ProjectCalls):
             Ambiguous: it may be under way.
         Source: api.md 3.3 and 3.4 (median 5 s, longest seen 123 s).
         """
-        await self._action(zone, ref, "terminate", what=f"terminate server {ref} in {zone}")
+        what = f"terminate server {ref} in {zone}"
+        await self._action(zone, ref, "terminate", what=what, becomes=STOPPING)
 
-    async def _action(self, zone: Zone, ref: ProviderRef, action: str, *, what: str) -> None:
-        with self._writing(self._listings.of(SERVERS, zone), ref):
+    async def _action(
+        self, zone: Zone, ref: ProviderRef, action: str, *, what: str, becomes: ServerState
+    ) -> None:
+        """A 202 is followed by this state (api.md 3.3); until a newer listing says so, this one does."""
+
+        def change(seen: SeenServer) -> SeenServer:
+            return replace(seen, state=becomes, state_detail="")
+
+        with self._writing(self._listings.of(SERVERS, zone), ref, change=change):
             await self._in_zone("POST", ACTION, zone, what=what, ref=ref, content={"action": action})
 
     async def delete_server(self, zone: Zone, ref: ProviderRef) -> None:

@@ -82,6 +82,10 @@ class SharedRead(Generic[BeganT]):
         self._running: _Flight[BeganT] | None = None
         self._next: _Flight[BeganT] | None = None
 
+    @property
+    def latest(self) -> BeganT | None:
+        return self._latest
+
     def is_idle(self) -> bool:
         """Nothing was read yet, and nothing is being read."""
         return self._latest is None and self._running is None and self._next is None
@@ -161,9 +165,9 @@ SeenT = TypeVar("SeenT", bound=Owned)
 class SharedListing(Generic[SeenT]):
     """The listing of one kind in one zone, with what became known since it was read.
 
-    After a write of ours an older listing does not show the thing as it was: it shows it as the answer had
-    it, or, when the answer told nothing, not at all ("not listed" proves nothing, so its owner asks for the
-    id). A listing never shows less than it had read for any other reason.
+    After a write of ours a listing that began before does not show the thing as it was, but as the answer to
+    the write had it. Where that tells nothing the thing is not shown: "not listed" proves nothing, so its
+    owner asks for the id.
     """
 
     def __init__(
@@ -197,9 +201,18 @@ class SharedListing(Generic[SeenT]):
         if before is None or before[1] <= as_of_s:
             self._note(seen.ref, seen, as_of_s)
 
-    def wrote(self, ref: ProviderRef, *, at_s: float) -> None:
-        """Something was done to it, or may have been, and no answer says how it is now."""
-        self._note(ref, None, at_s)
+    def changed(self, ref: ProviderRef, change: Callable[[SeenT], SeenT] | None, *, at_s: float) -> None:
+        """A write was answered at `at_s`, or may have happened until then.
+
+        `change` makes what was known before into what it is now; None: nobody knows how it is now.
+        """
+        before = self._since.get(ref)
+        known = before[0] if before is not None else self._listed(ref)
+        self._note(ref, None if change is None or known is None else change(known), at_s)
+
+    def _listed(self, ref: ProviderRef) -> SeenT | None:
+        latest = self._shared.latest
+        return None if latest is None else latest.items.get(ref)
 
     def _note(self, ref: ProviderRef, seen: SeenT | None, at_s: float) -> None:
         if self._shared.is_idle():
@@ -225,7 +238,11 @@ class SharedListing(Generic[SeenT]):
         return Listing(items=items, started_s=listing.started_s)
 
     async def _read_again(self, started: Callable[[float], None]) -> Listing[SeenT]:
-        read = await self._read(self._last_page, started)
+        begin_at, self._last_page = (
+            self._last_page,
+            1,
+        )  # should it fail because there is no such page any more
+        read = await self._read(begin_at, started)
         self._last_page = read.last_page
         self._since = {ref: known for ref, known in self._since.items() if known[1] > read.started_s}
         self._merged = None

@@ -95,9 +95,9 @@ class AiohttpWire:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def send(
         self, method: str, target: str, *, headers: Mapping[str, str], body: bytes | None
@@ -146,8 +146,8 @@ async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
 
 def _told(error: Exception) -> str:
     """The kind of trouble, with the system's word for it where there is one."""
-    cause = getattr(error, "os_error", None) or error
-    word = getattr(cause, "strerror", None)
+    cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
+    word = getattr(cause, "verify_message", None) or getattr(cause, "strerror", None)
     name = type(error).__name__
     return f"{name}: {word}" if isinstance(word, str) and word else name
 
