@@ -14,13 +14,13 @@ from types import MappingProxyType
 GB = 10**9
 GIB = 2**30
 
-LARGE_CPU = ("BASIC2-A", "COPARM1", "DEV1", "GP1", "PLAY2", "POP2", "POP2-HC", "POP2-HM", "POP2-HN", "PRO2")
+LARGE_CPU = ("BASIC2-A", "DEV1", "GP1", "PLAY2", "POP2", "POP2-HC", "POP2-HM", "POP2-HN", "PRO2")
 NEW_CPU = ("BASIC3-X", "COMPUTE3-X", "MEMORY3-X", "STANDARD2-A", "STANDARD3-X")
 SMALL_CPU = ("PLAY2", "POP2", "POP2-HC", "POP2-HM", "POP2-HN", "PRO2")
 
 ZONES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "fr-par-1": (*LARGE_CPU, *NEW_CPU, "POP2-WIN", "L4", "RENDER", "STARDUST1"),
+        "fr-par-1": (*LARGE_CPU, *NEW_CPU, "POP2-WIN", "L4", "RENDER", "STARDUST1", "LEGACY"),
         "fr-par-2": (
             *LARGE_CPU,
             *NEW_CPU,
@@ -33,7 +33,7 @@ ZONES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "RENDER",
         ),
         "fr-par-3": (*SMALL_CPU, "GP1"),
-        "nl-ams-1": (*LARGE_CPU, *NEW_CPU, "STARDUST1"),
+        "nl-ams-1": (*LARGE_CPU, *NEW_CPU, "COPARM1", "STARDUST1", "LEGACY"),
         "nl-ams-2": ("DEV1", "GP1", *SMALL_CPU, "BASIC3-X", "COMPUTE3-X", "MEMORY3-X", "STANDARD3-X"),
         "nl-ams-3": SMALL_CPU,
         "pl-waw-1": ("DEV1", "GP1", *SMALL_CPU),
@@ -69,6 +69,14 @@ class ServerType:
     file_systems: int = 0
 
     @property
+    def alternative_names(self) -> tuple[str, ...]:
+        return OLD_NAMES.get(self.name, ())
+
+    @property
+    def is_at_end_of_service(self) -> bool:
+        return self.family == "LEGACY"
+
+    @property
     def has_automatic_scratch(self) -> bool:
         """H100 servers come with a scratch volume that nobody asked for (api.md 3.2)."""
         return self.family == "H100"
@@ -86,6 +94,17 @@ NAMED = (
     ("GP1", "GP1-L", 32, 128, 0.77418, 600),
     ("GP1", "GP1-XL", 48, 256, 1.67382, 600),
     ("STARDUST1", "STARDUST1-S", 1, 1, 0.00015, 10),
+    ("LEGACY", "START1-XS", 1, 1, 0.0062, 25),
+    ("LEGACY", "START1-S", 2, 2, 0.0106, 50),
+    ("LEGACY", "START1-M", 4, 4, 0.0194, 100),
+    ("LEGACY", "START1-L", 8, 8, 0.0368, 200),
+    ("LEGACY", "VC1S", 2, 2, 0.00862, 50),
+    ("LEGACY", "VC1M", 4, 4, 0.01555, 100),
+    ("LEGACY", "VC1L", 6, 8, 0.02468, 200),
+    ("LEGACY", "X64-15GB", 6, 15, 0.06032, 200),
+    ("LEGACY", "X64-30GB", 8, 30, 0.11906, 400),
+    ("LEGACY", "X64-60GB", 10, 60, 0.213, 700),
+    ("LEGACY", "X64-120GB", 12, 120, 0.42574, 800),
     ("PLAY2", "PLAY2-PICO", 1, 2, 0.01428, 0),
     ("PLAY2", "PLAY2-NANO", 2, 4, 0.02754, 0),
     ("PLAY2", "PLAY2-MICRO", 4, 8, 0.05508, 0),
@@ -133,6 +152,9 @@ GPUS = (
     ("B300-SXM", "B300-SXM-4-288G", 4, "B300-SXM", 288, 112, 1920, 34.08, 12.0),
     ("B300-SXM", "B300-SXM-8-288G", 8, "B300-SXM", 288, 224, 3840, 60.0, 24.0),
     ("RENDER", "RENDER-S", 1, "P100", 16, 10, 42, 1.221, 0.0),
+)
+OLD_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"VC1S": ("X64-2GB",), "VC1M": ("X64-4GB",), "VC1L": ("X64-8GB",)}
 )
 FEW = ("DEV1-S", "GP1-XS", "L4-1-24G", "L40S-1-48G", "PRO2-XXS")
 """What a provider of few instance types knows."""

@@ -1,8 +1,8 @@
 """Faults on order: which calls they hit, and what happens to those.
 
-A fault is `{"match": {...}, "kind": ..., "times": 1, ...}`. What `match` may name: method, path_regex (searched
-in path and query), access_key, project, nth (only the nth matching call, from 1), after (leave the first n be).
-`times` null means until it is removed; `for_s` ends it so many world seconds after it was ordered.
+A fault is `{"match": {...}, "kind": ..., "times": 1, ...}`. `match` may name: method, path_regex (searched in
+path and query), access_key, project, nth (only the nth matching call, from 1), after (leave n be). `times`
+null means until it is removed; `for_s` ends it so many world seconds after it was ordered.
 
 kind               what the client sees                                       took effect?
 status             `status` with `body` (default: as recorded)                 only with "commit": true

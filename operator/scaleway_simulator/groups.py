@@ -72,12 +72,8 @@ def servers_of(world: World, group: SecurityGroup) -> list[Server]:
 
 def delete_group(world: World, group: SecurityGroup) -> None:
     """Raises:
-    PreconditionFailed: servers use it, or it is the project's default.
+    PreconditionFailed: servers use it. (The project's default one can be deleted; it comes again.)
     """
-    if group.project_default:
-        raise PreconditionFailed(
-            precondition="resource_not_usable", help_message="default security group cannot be deleted"
-        )
     if servers_of(world, group):
         raise PreconditionFailed(
             precondition="resource_still_in_use", help_message="group is in use. you cannot delete it."

@@ -28,6 +28,7 @@ class ApiKey:
     any_project: bool = False
     other_projects: tuple[str, ...] = ()
     bearer_id: str
+    bearer_is_user: bool = False  # else an application
     description: str = ""
 
     def may_see(self, project_id: str) -> bool:
@@ -151,5 +152,6 @@ def key_from(description: dict[str, Any], *, now: datetime, seconds: float) -> A
         denied_until_s=seconds + float(description.get("fresh_for_s", 0)),
         other_projects=tuple(description.get("other_projects", ())),
         bearer_id=description.get("bearer_id") or str(uuid.uuid5(OPEN_NAMESPACE, description["access_key"])),
+        bearer_is_user=bool(description.get("bearer_is_user", False)),
         description=description.get("description", ""),
     )

@@ -37,7 +37,7 @@ LABELS: Mapping[str, str] = MappingProxyType(
     }
 )
 WITHOUT_ARM = frozenset({"openvpn", "ubuntu_bionic"})
-RETIRED = ("START1-S", "VC1S", "X64-15GB")
+RETIRED = ("START1-XL", "X64-8GB")
 """`compatible_commercial_types` names types that nobody can have any more (api.md 9)."""
 
 Storage = Literal["instance_sbs", "instance_local"]

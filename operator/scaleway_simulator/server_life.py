@@ -17,6 +17,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     STANDBY: ("poweron", "poweroff", "terminate", "reboot", "backup"),
     "locked": (),
 }
+FINGERPRINTS = b"256 SHA256:HakD7iHtlAtjYEzZA+vptNCqahhhSNxDwdSD6hac9S8 root@server (ED25519)"
+"""The guest agent leaves these in the user data once it runs."""
 PROTECTED_FROM = frozenset({"poweroff", "stop_in_place", "reboot", "terminate"})
 HELP = {
     "poweron": "server should be stopped",
@@ -28,8 +30,11 @@ HELP = {
 }
 
 
-def allowed_actions(server: Server) -> list[str]:
-    """A protected server that runs allows only `backup` (api.md 3.1)."""
+def allowed_actions(world: World, server: Server) -> list[str]:
+    """None while a local disk is being deleted or copied; a protected server allows only `backup`."""
+    local = (world.local_volumes.find(slot.volume_id) for slot in server.volumes.values())
+    if any(volume is not None and volume.state != "available" for volume in local):
+        return []
     actions = ALLOWED.get(server.state, ())
     return [a for a in actions if not (server.protected and a in PROTECTED_FROM)]
 
@@ -128,6 +133,8 @@ def _running(world: World, server: Server) -> None:
 def _booted(world: World, server: Server) -> None:
     if not server.guest_silent:
         server.guest_booted = True
+        server.state_detail = "booted"
+        server.user_data.setdefault("ssh-host-fingerprints", FINGERPRINTS)
         server.pending_ips.clear()
         world.touch(server)
 
@@ -167,7 +174,11 @@ def _reboot(world: World, server: Server) -> None:
 
 
 def _terminate(world: World, server: Server) -> None:
+    """Addresses leave at once, in every recorded case; disks with the server."""
     _halt(world, server, "terminating")
+    for ip in ips.of_server(world, server):
+        ips.detach(world, ip)
+    ips.take_dynamic(world, server)
     for slot in server.volumes.values():
         local = world.local_volumes.find(slot.volume_id)
         if local is not None:

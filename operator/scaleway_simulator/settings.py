@@ -40,6 +40,8 @@ class Settings:
 
     open: bool = False  # any secret key is accepted
     minimal: bool = False  # few types; no IAM, account or availability endpoints
+    null_password_key: Literal["never", "always", "mixed"] = "mixed"  # noqa: S105  # a word, see `wire.render_server`
+    resolving_names: tuple[str, ...] = (".scw.cloud", ".scaleway.com")  # endings of names that DNS knows
     foreign_project_lists: Literal["empty", "denied"] = "empty"
     public_addresses: str = "51.15.0.0/16"
     answer_addresses_from: str | None = None  # for instance, 127.64.0.1
@@ -59,6 +61,8 @@ class Settings:
             ValueError: a value of the wrong type.
         """
         values = {k: v for k, v in description.items() if k in self.known()}
+        if "resolving_names" in values:
+            values["resolving_names"] = tuple(values["resolving_names"])
         if "stock" in values:
             values["stock"] = tuple(Stock(**item) for item in values["stock"])
         for name, value in values.items():

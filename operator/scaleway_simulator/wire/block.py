@@ -121,6 +121,16 @@ def create_snapshot(call: Call) -> Answer:
     )
 
 
+def import_snapshot(call: Call) -> Answer:
+    body = call.body()
+    project_id = call.project(body.get("project_id"), resource="snapshot")
+    name = body.get("name") or "snapshot"
+    return _shown_snapshot(
+        call,
+        snapshots.import_(call.world, zone=call.block_zone, project_id=project_id, api="block", name=name),
+    )
+
+
 def read_snapshot(call: Call) -> Answer:
     return _shown_snapshot(call, _snapshot(call))
 

@@ -69,7 +69,7 @@ def _api_key(key: ApiKey) -> dict[str, Any]:
         "deletable": True,
         "managed": False,
         "creation_ip": "51.159.46.153",
-        "application_id": key.bearer_id,
+        "user_id" if key.bearer_is_user else "application_id": key.bearer_id,
     }
 
 

@@ -59,7 +59,7 @@ def change_ip(call: Call) -> Answer:
     ip = _ip(call)
     body = call.body()
     if body.get("reverse") is not None:
-        ip.reverse = _resolving(str(body["reverse"]), ip)
+        ip.reverse = _resolving(call, str(body["reverse"]), ip)
     elif "reverse" in body:
         ip.reverse = None
     if body.get("tags") is not None:
@@ -72,13 +72,13 @@ def change_ip(call: Call) -> Answer:
     return Answer(body={"ip": render_network.flexible_ip(call.world, ip)})
 
 
-def _resolving(name: str, ip: FlexibleIp) -> str:
-    """Only the provider's own names resolve here.
+def _resolving(call: Call, name: str, ip: FlexibleIp) -> str:
+    """A name that DNS knows, as far as the world's settings say.
 
     Raises:
         InvalidArguments: as recorded for a name that does not resolve.
     """
-    if name.endswith((".scw.cloud", ".scaleway.com", ".poneytelecom.eu")):
+    if name.endswith(call.world.settings.resolving_names):
         return name
     raise invalid(
         "reverse",

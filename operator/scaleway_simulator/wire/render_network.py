@@ -78,7 +78,7 @@ def server_type(thing: ServerType) -> dict[str, Any]:
         gpu = {"gpu_manufacturer": "NVIDIA", "gpu_name": thing.gpu.name, "gpu_memory": thing.gpu.memory_bytes}
     speed = thing.bandwidth_bit_per_s
     return {
-        "alt_names": [],
+        "alt_names": list(thing.alternative_names),
         "arch": thing.arch,
         "ncpus": thing.ncpus,
         "ram": thing.ram_bytes,
@@ -106,5 +106,5 @@ def server_type(thing: ServerType) -> dict[str, Any]:
             "interfaces": [{"internal_bandwidth": speed, "internet_bandwidth": speed}],
         },
         "block_bandwidth": 1_048_576_000,
-        "end_of_service": False,
+        "end_of_service": thing.is_at_end_of_service,
     }

@@ -12,6 +12,7 @@ from scaleway_simulator.world import World
 
 NO_TASK = "00000000-0000-0000-0000-000000000000"
 """Actions answer a fake task since 2026-06-24 (api.md 2)."""
+NULL_SHARE = 0.2
 IPV4_GATEWAY = "62.210.0.1"
 
 
@@ -26,7 +27,7 @@ def server(world: World, thing: Server) -> dict[str, Any]:
     placement = (
         None if thing.placement_group_id is None else world.placement_groups.find(thing.placement_group_id)
     )
-    rendered: dict[str, Any] = {
+    rendered = {
         "id": thing.id,
         "name": thing.name,
         "arch": thing.arch,
@@ -56,7 +57,7 @@ def server(world: World, thing: Server) -> dict[str, Any]:
         "security_group": {"id": thing.security_group_id, "name": "" if group is None else group.name},
         "location": None if thing.node is None else dict(thing.node),
         "maintenances": [],
-        "allowed_actions": allowed_actions(thing),
+        "allowed_actions": allowed_actions(world, thing),
         "placement_group": None if placement is None else placement_group(world, placement),
         "private_nics": [nic(world, each) for each in thing.nics],
         "zone": thing.zone,
@@ -64,10 +65,19 @@ def server(world: World, thing: Server) -> dict[str, Any]:
         "end_of_service": False,
         "dns": f"{thing.id}.pub.instances.scw.cloud",
     }
+    return rendered | _password_key(world, thing)
+
+
+def _password_key(world: World, thing: Server) -> dict[str, Any]:
+    """Without a key, `null` or nothing at all: of two reads within a second one was recorded with each."""
     if thing.password_key_id is not None:
-        rendered["admin_password_encryption_ssh_key_id"] = thing.password_key_id
-        rendered["admin_password_encrypted_value"] = None
-    return rendered
+        return {
+            "admin_password_encryption_ssh_key_id": thing.password_key_id,
+            "admin_password_encrypted_value": None,
+        }
+    how = world.settings.null_password_key
+    is_null = how == "always" or (how == "mixed" and world.random.random() < NULL_SHARE)
+    return {"admin_password_encryption_ssh_key_id": None} if is_null else {}
 
 
 def hostname(name: str) -> str:

@@ -112,6 +112,7 @@ ROUTES: Sequence[Route] = (
             ("DELETE", "/volumes/{id}", block.delete),
             ("GET", "/snapshots", block.list_snapshots),
             ("POST", "/snapshots", block.create_snapshot),
+            ("POST", "/snapshots/import-from-object-storage", block.import_snapshot),
             ("GET", "/snapshots/{id}", block.read_snapshot),
             ("DELETE", "/snapshots/{id}", block.delete_snapshot),
         ],

@@ -89,7 +89,7 @@ def delete(call: Call) -> Answer:
 
 
 def actions(call: Call) -> Answer:
-    return Answer(body={"actions": server_life.allowed_actions(found(call))})
+    return Answer(body={"actions": server_life.allowed_actions(call.world, found(call))})
 
 
 def act(call: Call) -> Answer:
