@@ -1,7 +1,7 @@
 """`provider_for`: the only door to a tenant's cloud (S7, T3).
 
-It reads that organization's settings from PostgreSQL, under row-level security, and nothing else: no environment, no
-configuration file, no other tenant, no default. With anything missing, zero requests leave.
+It reads that organization's settings from PostgreSQL, under row-level security, and nothing else: no
+environment, no configuration file, no other tenant, no default. With anything missing, zero requests leave.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from inventiv_operator.controllers.control import PositiveControl
 from inventiv_operator.controllers.deployment.scene import Cloud
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.ids import CredentialId, OrganizationId
-from inventiv_operator.scaleway.client import ClientFactory
+from inventiv_operator.scaleway.factory import ClientFactory
 from inventiv_operator.store import credentials, settings
 from inventiv_operator.store.errors import MissingProviderCredentials
 from inventiv_operator.store.keyring import KeyringFile
@@ -34,7 +34,9 @@ class _Entry:
 
 
 class Access:
-    """Clients by credential; one is kept as long as its key stays the same, with its listings and controls."""
+    """Clients by credential; one is kept as long as its key stays the same, with its listings and
+    controls.
+    """
 
     def __init__(self, services: Services, *, factory: ClientFactory, keyring: KeyringFile) -> None:
         self._services = services
@@ -57,12 +59,15 @@ class Access:
         async with self._services.db.reading(organization_id) as conn:
             row = await credentials.get(conn, credential_id)
             if row is None:
-                raise MissingProviderCredentials(f"credential {credential_id} is not one of this organization")
+                raise MissingProviderCredentials(
+                    f"credential {credential_id} is not one of this organization"
+                )
             secrets = await settings.read_secrets(conn, credential_id, keyring=self._keyring.current())
         if row.frozen_reason and not though_frozen:
             raise CredentialFrozen(row.frozen_reason)
         entry = self._entries.get(credential_id)
-        if entry is None or not _same(entry.secrets, secrets):
+        thawed = entry is not None and entry.cloud.control.is_freeze_recorded and not row.frozen_reason
+        if entry is None or thawed or not _same(entry.secrets, secrets):
             entry = _Entry(cloud=self._cloud(organization_id, credential_id, secrets), secrets=secrets)
             self._entries[credential_id] = entry
         return entry.cloud
@@ -70,17 +75,26 @@ class Access:
     def candidate(
         self, organization_id: OrganizationId, credential_id: CredentialId, secrets: ProviderSecrets
     ) -> Cloud:
-        """A client for a key that is yet to prove itself; never kept."""
-        return self._cloud(organization_id, credential_id, secrets)
+        """A client for a key that is yet to prove itself; never kept, and its failure freezes nothing."""
+        return self._cloud(organization_id, credential_id, secrets, freezes=False)
 
     def _cloud(
-        self, organization_id: OrganizationId, credential_id: CredentialId, secrets: ProviderSecrets
+        self,
+        organization_id: OrganizationId,
+        credential_id: CredentialId,
+        secrets: ProviderSecrets,
+        *,
+        freezes: bool = True,
     ) -> Cloud:
         client = self._factory.client(
             project_id=secrets.project_id, access_key=secrets.access_key, secret_key=secrets.secret_key
         )
         control = PositiveControl(
-            self._services, client, organization_id=organization_id, credential_id=credential_id
+            self._services,
+            client,
+            organization_id=organization_id,
+            credential_id=credential_id,
+            freezes=freezes,
         )
         return Cloud(
             organization_id=organization_id, credential_id=credential_id, client=client, control=control

@@ -1,8 +1,9 @@
 """The positive control: what makes a 404 a proof (L1), and what freezes a credential (T8).
 
-Scaleway answers 404 for other people's things too. So absence counts only while the same key, in the same zone and
-within the last minute, could see something that is known to exist: the project's default security group, or, where
-there is none, an empty group of ours that is made for this and stands in the ledger like everything else.
+Scaleway answers 404 for other people's things too. So absence counts only while the same key, in the same
+zone and within the last minute, could see something that is known to exist: the project's default security
+group, or, where there is none, an empty group of ours that is made for this and stands in the ledger like
+everything else.
 """
 
 import asyncio
@@ -23,28 +24,42 @@ from inventiv_operator.domain.intents import (
 )
 from inventiv_operator.domain.ledger import NewResource, Origin, Resource, ResourceKind, ResourceState
 from inventiv_operator.scaleway.client import ScalewayClient
-from inventiv_operator.scaleway.errors import Denied, ForeignProject, NotFound, Rejected, ScalewayError
+from inventiv_operator.scaleway.errors import Denied, ForeignProject, NotFound, ScalewayError
 from inventiv_operator.store import credentials, ledger
 
 logger = logging.getLogger(__name__)
 
 CONTROL_VALID_S = 60.0
+UNKNOWN_VALID_S = 2.0
 CONTROL_ROLE = "control"
 
 
 class Verdict(StrEnum):
     HELD = "held"
     UNKNOWN = "unknown"  # no control to be had now: nothing may be concluded
-    BROKEN = "broken"  # a control known to exist is gone, or belongs to somebody else: the credential is frozen
+    BROKEN = (
+        "broken"  # a control known to exist is gone, or belongs to somebody else: the credential is frozen
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlResult:
+    """`reason` is the contract's, of the error that stood in the way; empty without one."""
+
     verdict: Verdict
     message: str = ""
+    reason: str = ""
 
 
 HELD = ControlResult(verdict=Verdict.HELD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """An answer, and until when it stands (monotonic seconds)."""
+
+    result: ControlResult
+    until_s: float
 
 
 class PositiveControl:
@@ -57,41 +72,65 @@ class PositiveControl:
         *,
         organization_id: OrganizationId,
         credential_id: CredentialId,
+        freezes: bool = True,
     ) -> None:
+        """`freezes=False`: of a key that is yet to prove itself, and whose failure says nothing about the one
+        in use.
+        """
         self._services = services
         self._client = client
         self._organization_id = organization_id
         self._credential_id = credential_id
-        self._held_at_s: dict[Zone, float] = {}
+        self._freezes = freezes
+        self._known: dict[Zone, _Known] = {}
         self._locks: dict[Zone, asyncio.Lock] = {}
+        self.broken = ""
+        """Why the credential was frozen through this control, and so no call may leave; empty: it was not."""
+        self.is_freeze_recorded = False
 
     async def check(self, zone: Zone, *, fresh: bool = False) -> ControlResult:
         """Whether a 404 in this zone proves something now; asks the provider at most once a minute and zone.
 
-        A broken control freezes the credential before this returns.
+        A broken control freezes the credential before this returns. `fresh` asks in any case: for a
+        validation.
         """
         async with self._locks.setdefault(zone, asyncio.Lock()):
-            held_at_s = self._held_at_s.get(zone)
-            if (
-                not fresh
-                and held_at_s is not None
-                and self._services.clock.monotonic() - held_at_s < CONTROL_VALID_S
-            ):
-                return HELD
-            began_s = self._services.clock.monotonic()
-            try:
-                result = await self._ask(zone)
-            except Rejected as error:
-                return ControlResult(verdict=Verdict.UNKNOWN, message=str(error))
-            except ForeignProject as error:
-                result = ControlResult(verdict=Verdict.BROKEN, message=str(error))
-            except ScalewayError as error:
-                return ControlResult(verdict=Verdict.UNKNOWN, message=str(error))
-            if result.verdict is Verdict.HELD:
-                self._held_at_s[zone] = began_s
-            elif result.verdict is Verdict.BROKEN:
-                await self._freeze(result.message)
+            known = self._known.get(zone)
+            now_s = self._services.clock.monotonic()
+            if not fresh and self.broken:
+                return ControlResult(verdict=Verdict.BROKEN, message=self.broken)
+            if not fresh and known is not None and now_s < known.until_s:
+                return known.result
+            result = await self._try(zone)
+            if result.verdict is Verdict.BROKEN:
+                if self._freezes:
+                    await self.freeze(result.message)
+                return result
+            # A "cannot tell" is remembered too, or two hundred instances that wait for it ask two hundred
+            # times.
+            valid_s = CONTROL_VALID_S if result.verdict is Verdict.HELD else UNKNOWN_VALID_S
+            self._known[zone] = _Known(result=result, until_s=now_s + valid_s)
+            if fresh and result.verdict is Verdict.HELD:
+                self.broken, self.is_freeze_recorded = "", False
             return result
+
+    async def freeze(self, message: str) -> None:
+        """No create, no delete, no conclusion with this credential until a validation passes again (T8)."""
+        self.broken = message
+        logger.error(
+            "credential frozen", extra={"credential_id": str(self._credential_id), "detail": message}
+        )
+        async with self._services.writing(self._organization_id) as conn:
+            await credentials.freeze(conn, self._credential_id, reason=message)
+        self.is_freeze_recorded = True
+
+    async def _try(self, zone: Zone) -> ControlResult:
+        try:
+            return await self._ask(zone)
+        except ForeignProject as error:
+            return ControlResult(verdict=Verdict.BROKEN, message=str(error), reason=error.reason)
+        except ScalewayError as error:  # a refused key included: that is the validation's to say
+            return ControlResult(verdict=Verdict.UNKNOWN, message=str(error), reason=error.reason)
 
     async def _ask(self, zone: Zone) -> ControlResult:
         async with self._services.db.reading(self._organization_id) as conn:
@@ -120,7 +159,7 @@ class PositiveControl:
         async with self._services.writing(self._organization_id) as conn:
             await credentials.remember_zone_control(conn, self._credential_id, zone=zone, ref=ref)
 
-    # -- the control that we make ourselves --------------------------------------------------------------------------
+    # -- the control that we make ourselves ------------------------------------------------------------------
 
     async def _own_control(self, zone: Zone) -> ControlResult:
         """An empty group of ours: a 201 with our project is as good as a 200 for something known."""
@@ -151,6 +190,7 @@ class PositiveControl:
             return ControlResult(
                 verdict=Verdict.BROKEN,
                 message=f"making the control group in {zone} was refused: {error}",
+                reason=error.reason,
             )
         async with self._services.writing(self._organization_id) as conn:
             await ledger.record_present(conn, row.id, provider_ref=group.ref, origin=Origin.CREATED)
@@ -195,10 +235,3 @@ class PositiveControl:
     async def _unsend(self, resource_id: ResourceId) -> None:
         async with self._services.writing(self._organization_id) as conn:
             await ledger.clear_send(conn, resource_id)
-
-    async def _freeze(self, message: str) -> None:
-        logger.error(
-            "credential frozen", extra={"credential_id": str(self._credential_id), "detail": message}
-        )
-        async with self._services.writing(self._organization_id) as conn:
-            await credentials.freeze(conn, self._credential_id, reason=message)

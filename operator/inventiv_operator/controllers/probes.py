@@ -1,12 +1,13 @@
 """Readiness probes: raw asyncio streams (a tenth of the CPU of an HTTP client), no redirects, no proxy.
 
-A probe goes only to the address that the provider gave for the server in the ledger, and only when that address is
-global or expressly allowed: a tenant must not be able to make the operator knock at doors inside the cluster.
+A probe goes only to the address that the provider gave for the server in the ledger, and only when that
+address is global or expressly allowed: a tenant must not be able to make the operator knock at doors inside
+the cluster.
 """
 
 import asyncio
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from inventiv_operator.domain.wanted import Readiness
 

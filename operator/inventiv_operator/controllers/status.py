@@ -22,6 +22,9 @@ from inventiv_operator.runtime.clock import Clock
 
 logger = logging.getLogger(__name__)
 
+ORDINARY = frozenset({Reason.PROGRESSING, Reason.STARTING, Reason.DELETING, Reason.PAUSED, Reason.READY})
+"""Reasons for not being ready that need nobody."""
+
 
 def reason_of(text: str) -> Reason:
     """The contract's reason, or `Progressing` for what is only a step on the way."""
@@ -31,7 +34,7 @@ def reason_of(text: str) -> Reason:
         return Reason.PROGRESSING
 
 
-def status_of(value: bool | None) -> ConditionStatus:
+def status_of(value: bool | None, /) -> ConditionStatus:  # noqa: FBT001 (its only argument)
     if value is None:
         return ConditionStatus.UNKNOWN
     return ConditionStatus.TRUE if value else ConditionStatus.FALSE
@@ -93,27 +96,29 @@ class ObjectStatusWriter:
         except (Conflict, NotFound) as error:
             logger.debug("status not written: %s", error)
             return None
-        await self._announce(kind, body, merged)
+        await self._announce_change(kind, body, merged)
         return after
 
-    async def _announce(self, kind: Kind, body: Mapping[str, Any], merged: tuple[Condition, ...]) -> None:
+    async def announce(self, kind: Kind, body: Mapping[str, Any], *, reason: str, message: str) -> None:
+        """A warning that no condition says."""
+        await self._events.emit(
+            ObjectRef.of(kind, body), reason=reason, message=message, event_type="Warning"
+        )
+
+    async def _announce_change(
+        self, kind: Kind, body: Mapping[str, Any], merged: tuple[Condition, ...]
+    ) -> None:
         now = condition_of(merged, ConditionType.READY)
         before = condition_of(old_conditions(body), ConditionType.READY)
         if now is None or (before is not None and (before.status, before.reason) == (now.status, now.reason)):
             return
+        trouble = now.status == ConditionStatus.FALSE and now.reason not in ORDINARY
         await self._events.emit(
             ObjectRef.of(kind, body),
-            event_type="Warning" if now.status == ConditionStatus.FALSE and _is_trouble(now.reason) else "Normal",
+            event_type="Warning" if trouble else "Normal",
             reason=now.reason,
             message=now.message,
         )
-
-
-ORDINARY = {Reason.PROGRESSING, Reason.STARTING, Reason.DELETING, Reason.PAUSED, Reason.READY}
-
-
-def _is_trouble(reason: str) -> bool:
-    return reason not in ORDINARY
 
 
 def old_conditions(body: Mapping[str, Any]) -> tuple[Condition, ...]:

@@ -24,7 +24,8 @@ class Tenancy:
 
     async def owner(self, namespace: str, *, namespace_uid: str | None = None) -> OrganizationId | None:
         """The organization that the namespace belongs to; None when nobody claims it (or claims another
-        namespace of that name: one that was deleted and made anew has another uid)."""
+        namespace of that name: one that was deleted and made anew has another uid).
+        """
         async with self._services.db.platform() as conn:
             claim = await claims.organization_of(conn, namespace)
         if claim is None:
@@ -57,12 +58,12 @@ class Tenancy:
             wanted = f"ProviderCredential {name!r}" if name else "a ProviderCredential with default: true"
             return Refused(
                 reason="MissingProviderCredentials",
-                message=f"namespace {namespace} has no usable {wanted}; apply one, or see its Ready condition",
+                message=f"namespace {namespace} has no usable {wanted}: apply one, or see its condition",
             )
         if len(rows) > 1:
             names = ", ".join(sorted(row.name for row in rows))
             return Refused(
                 reason="CredentialAmbiguous",
-                message=f"namespace {namespace} has several defaults ({names}); name one in spec.credentialRef",
+                message=f"namespace {namespace} has several defaults ({names}): name one in credentialRef",
             )
         return rows[0]

@@ -7,10 +7,10 @@ from hashlib import sha256
 from typing import assert_never
 
 from inventiv_operator.domain.cloud import IngressRule, SeenSecurityGroup
-from inventiv_operator.domain.instance_plan import POLL_S, Wait
 from inventiv_operator.domain.intents import Timing, is_settled, settled_at
 from inventiv_operator.domain.ledger import Resource, ResourceState
 from inventiv_operator.domain.sight import Gone, Listed, NotListed, Unknown
+from inventiv_operator.domain.waits import RETRY_S, Wait, patience_s
 
 GroupSight = Listed[SeenSecurityGroup] | NotListed | Gone | Unknown
 
@@ -61,11 +61,6 @@ class DeleteGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class LookAtGroup:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
 class NoteGroupAbsent:
     pass
 
@@ -84,7 +79,6 @@ GroupStep = (
     | SetRules
     | BeginGroupDeletion
     | DeleteGroup
-    | LookAtGroup
     | NoteGroupAbsent
     | GroupDone
 )
@@ -124,20 +118,16 @@ def plan_group_removal(facts: GroupFacts, *, now: datetime, timing: Timing) -> G
         return BeginGroupDeletion()
     match facts.sight:
         case Unknown(reason=reason, message=message):
-            return Wait(reason=reason, after_s=POLL_S * 5, message=message)
-        case NotListed():
-            return LookAtGroup()
+            return Wait(reason=reason, after_s=RETRY_S, message=message)
+        case NotListed() | Listed():
+            return DeleteGroup()  # its id is in the ledger as ours; the look that follows brings the proof
         case Gone():
             return NoteGroupAbsent()
-        case Listed():
-            return DeleteGroup()
         case _:
             assert_never(facts.sight)
 
 
-def _plan_open_intent(
-    facts: GroupFacts, row: Resource, *, now: datetime, timing: Timing
-) -> GroupStep | None:
+def _plan_open_intent(facts: GroupFacts, row: Resource, *, now: datetime, timing: Timing) -> GroupStep | None:
     """None: never sent, so nothing can be there."""
     if facts.candidate is not None:
         return AdoptGroup(facts.candidate)
@@ -147,4 +137,8 @@ def _plan_open_intent(
         return ForgetGroupAttempt()
     due = settled_at(row, timing=timing)
     left_s = 0.0 if due is None else (due - now).total_seconds()
-    return Wait(reason="CreateSettling", after_s=max(0.05, min(POLL_S, left_s)))
+    return Wait(
+        reason="CreateSettling",
+        after_s=max(0.05, min(patience_s(row.changed_at, now=now), left_s)),
+        message="the outcome of creating the security group is not known yet",
+    )

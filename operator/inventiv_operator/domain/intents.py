@@ -1,8 +1,9 @@
 """When an intent whose outcome is unknown may be sent again, and which find belongs to it.
 
 A create has no idempotency key (api.md 3.2). It leaves at most once per recorded attempt: `send_before` is
-checked immediately before the request, and nobody may call the intent absent before `send_before`, the client's
-time-out and the settling time have passed *and* a complete listing that began later does not show it.
+checked immediately before the request, and nobody may call the intent absent before `send_before`, the
+client's time-out and the settling time have passed *and* a complete listing that began later does not show
+it.
 """
 
 from dataclasses import dataclass
@@ -44,7 +45,9 @@ class Tagged(Protocol):
 
 
 def settled_at(row: Resource, *, timing: Timing) -> datetime | None:
-    """From when on a complete listing without it proves that the create did nothing; None: it was never sent."""
+    """From when on a complete listing without it proves that the create did nothing; None: it was never
+    sent.
+    """
     if row.send_before is None:
         return None
     return row.send_before + timedelta(seconds=timing.provider_timeout_s + timing.settle_s)
@@ -57,7 +60,9 @@ def is_settled(row: Resource, *, listed_at: datetime | None, timing: Timing) -> 
 
 
 def carries_attempt(seen: Tagged, row: Resource) -> bool:
-    """Whether one of the attempts that we sent for this row made it: a random value that only our POST knew."""
+    """Whether one of the attempts that we sent for this row made it: a random value that only our POST
+    knew.
+    """
     return any(f"{ATTEMPT_TAG}={attempt}" in seen.tags for attempt in row.attempts)
 
 

@@ -115,10 +115,12 @@ class Resource:
     state: ResourceState
     origin: Origin | None
     provider_ref: ProviderRef | None
-    attempts: tuple[str, ...]  # random values, one for each POST that may have left: the tag `inventiv-attempt`
+    attempts: tuple[
+        str, ...
+    ]  # random values, one for each POST that may have left: the tag `inventiv-attempt`
     send_before: datetime | None  # None while `intended`: provably not sent yet
     prepared_at: datetime | None  # server: cloud-init is set; group: rules are set; volume: tagged
-    prepared_hash: str  # what was set (group rules); empty where it does not matter
+    prepared_hash: str  # what was set (see domain.prepared; a group: its rules); empty: nothing
     started_at: datetime | None  # server: a power-on was accepted
     size_gb: int | None
     created_at: datetime
@@ -187,6 +189,26 @@ class NewInstance:
     template_hash: str
     state: InstanceState = InstanceState.ACTIVE
     reason: str = ""
+
+    def as_row(self, *, now: datetime) -> "Instance":
+        """The row as the database will give it back, so that nobody has to read what was just written."""
+        return Instance(
+            id=self.id,
+            deployment_id=self.deployment_id,
+            ordinal=self.ordinal,
+            name=self.name,
+            zone=self.zone,
+            instance_type=self.instance_type,
+            image_ref=self.image_ref,
+            root_volume_type=self.root_volume_type,
+            template_hash=self.template_hash,
+            state=self.state,
+            created_at=now,
+            ready_at=None,
+            failed_at=None,
+            reason=self.reason,
+            message="",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +284,8 @@ class CredentialRow:
     key_fingerprint: str
     access_key: str
     encryption_key_id: str
-    closed_at: datetime | None
+    closing_at: datetime | None = None  # since when nothing uses it: the quarantine runs from here
+    closed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

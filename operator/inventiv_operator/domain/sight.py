@@ -1,4 +1,6 @@
-"""What is known of one thing at the provider. "Not known" is a fact of its own, so that it is never read as "gone"."""
+"""What is known of one thing at the provider. "Not known" is a fact of its own, so that it is never read as
+"gone".
+"""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar

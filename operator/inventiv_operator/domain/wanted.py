@@ -37,5 +37,5 @@ class WantedDeployment:
     tags: tuple[str, ...]
     paused: bool
     credential_name: str | None
-    template_hash: str
-    reset_token: str
+    template_hash: str  # of what only a new server can give: placement, image, cloudInit, publicIP
+    reset_token: str  # generation and `inventiv.io/reconcile-at`: a new one forgives failed starts

@@ -1,15 +1,15 @@
 """Takes the security group of one deployment and zone to its rules, or to proven absence."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import uuid4
 
-from inventiv_operator.controllers.control import Verdict
+from inventiv_operator.controllers.deployment.removal_steps import absence
 from inventiv_operator.controllers.deployment.scene import Cloud
 from inventiv_operator.controllers.services import Services
-from inventiv_operator.domain.cloud import IngressRule
+from inventiv_operator.domain.cloud import IngressRule, SeenSecurityGroup
 from inventiv_operator.domain.group_plan import (
     AdoptGroup,
     BeginGroupDeletion,
@@ -20,7 +20,6 @@ from inventiv_operator.domain.group_plan import (
     GroupFacts,
     GroupStep,
     IntendGroup,
-    LookAtGroup,
     NoteGroupAbsent,
     SetRules,
     plan_group,
@@ -28,7 +27,6 @@ from inventiv_operator.domain.group_plan import (
     rules_hash,
 )
 from inventiv_operator.domain.ids import DeploymentId, ProviderRef, ResourceId, Zone
-from inventiv_operator.domain.instance_plan import POLL_S, Wait
 from inventiv_operator.domain.intents import (
     ATTEMPT_TAG,
     DEPLOYMENT_TAG,
@@ -37,12 +35,24 @@ from inventiv_operator.domain.intents import (
     born_after_intent,
     carries_attempt,
 )
-from inventiv_operator.domain.ledger import NewResource, Origin, Resource, ResourceKind, ResourceState
+from inventiv_operator.domain.ledger import (
+    TRANSITIONS,
+    NewResource,
+    Origin,
+    Resource,
+    ResourceKind,
+    ResourceState,
+)
 from inventiv_operator.domain.sight import Gone, Listed, NotListed, Unknown
+from inventiv_operator.domain.start_record import STOCK_RETRY_S
+from inventiv_operator.domain.waits import POLL_S, RETRY_S, Wait, patience_s
 from inventiv_operator.scaleway.errors import (
     Ambiguous,
+    Denied,
+    ForeignProject,
     NotFound,
-    Precondition,
+    QuotaExceeded,
+    Rejected,
     ScalewayError,
     SendWindowClosed,
 )
@@ -56,9 +66,9 @@ MAX_STEPS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupDriven:
-    """`ref` is set when servers may use the group; `wait` None: done."""
+    """`row` None: it is proven absent. `wait` None: done, so servers may use it, or nothing is left."""
 
-    ref: ProviderRef | None
+    row: Resource | None
     wait: Wait | None
 
 
@@ -66,95 +76,117 @@ class GroupDriver:
     """One deployment and zone, one pass."""
 
     def __init__(
-        self, services: Services, cloud: Cloud, *, deployment_id: DeploymentId, zone: Zone, name: str
+        self,
+        services: Services,
+        cloud: Cloud,
+        *,
+        deployment_id: DeploymentId,
+        zone: Zone,
+        name: str,
+        tags: tuple[str, ...] = (),
     ) -> None:
+        """`tags` are the tenant's; ours come in front."""
         self._services = services
         self._cloud = cloud
         self._deployment_id = deployment_id
         self._zone = zone
         self._name = name
+        self._tags = tags
 
     async def ensure(self, row: Resource | None, rules: Sequence[IngressRule]) -> GroupDriven:
         """Until servers may be made in it, or it has to wait."""
         wanted = rules_hash(rules)
-        facts = await self._observe(row)
-        for _ in range(MAX_STEPS):
-            step = plan_group(
-                facts,
-                wanted_rules_hash=wanted,
-                now=self._services.clock.now(),
-                timing=self._services.timing,
-            )
-            if isinstance(step, GroupDone):
-                ref = None if facts.row is None else facts.row.provider_ref
-                return GroupDriven(ref=ref, wait=None)
-            if isinstance(step, Wait):
-                return GroupDriven(ref=None, wait=step)
-            try:
-                facts = await self._perform(step, facts, rules=rules, rules_digest=wanted)
-            except ScalewayError as error:
-                return GroupDriven(ref=None, wait=await self._after_error(step, facts, error))
-        return GroupDriven(ref=None, wait=Wait(reason="Queued", after_s=POLL_S * 5))
+
+        def plan(facts: GroupFacts) -> GroupStep:
+            now = self._services.clock.now()
+            return plan_group(facts, wanted_rules_hash=wanted, now=now, timing=self._services.timing)
+
+        return await self._drive(row, plan, rules=rules)
 
     async def remove(self, row: Resource) -> GroupDriven:
         """Until it is proven absent, or has to wait."""
+
+        def plan(facts: GroupFacts) -> GroupStep:
+            now = self._services.clock.now()
+            return plan_group_removal(facts, now=now, timing=self._services.timing)
+
+        return await self._drive(row, plan, rules=())
+
+    async def verify(self, row: Resource) -> None:
+        """A server could not be made in it: when it is gone, say so, and the next pass makes another."""
+        facts = GroupFacts(row=row, sight=NotListed(), candidate=None, listed_at=None)
+        try:
+            facts = await self._look(facts)
+        except ScalewayError as error:
+            logger.info("security group not verified", extra={"error": str(error)})
+            return
+        if isinstance(facts.sight, Gone):
+            await self._advance(row, ResourceState.ABSENT)
+
+    async def _drive(
+        self, row: Resource | None, plan: Callable[[GroupFacts], GroupStep], *, rules: Sequence[IngressRule]
+    ) -> GroupDriven:
         facts = await self._observe(row)
+        refused: dict[type[GroupStep], Wait] = {}
         for _ in range(MAX_STEPS):
-            step = plan_group_removal(
-                facts, now=self._services.clock.now(), timing=self._services.timing
-            )
+            step = plan(facts)
             if isinstance(step, GroupDone):
-                return GroupDriven(ref=None, wait=None)
+                return GroupDriven(row=facts.row, wait=None)
             if isinstance(step, Wait):
-                return GroupDriven(ref=None, wait=step)
+                return GroupDriven(row=facts.row, wait=step)
+            if type(step) in refused:
+                return GroupDriven(row=facts.row, wait=refused[type(step)])
+            if self._cloud.control.broken:
+                wait = Wait(reason="Frozen", after_s=None, message=self._cloud.control.broken)
+                return GroupDriven(row=facts.row, wait=wait)
             try:
-                facts = await self._perform(step, facts, rules=(), rules_digest="")
+                facts = await self._perform(step, facts, rules=rules)
             except ScalewayError as error:
-                return GroupDriven(ref=None, wait=await self._after_error(step, facts, error))
-        return GroupDriven(ref=None, wait=Wait(reason="Queued", after_s=POLL_S * 5))
+                logger.info("step refused", extra={"step": type(step).__name__, "error": str(error)})
+                facts, wait = await self._after_error(step, facts, error)
+                return GroupDriven(row=facts.row, wait=wait)
+            if isinstance(step, DeleteGroup) and isinstance(facts.sight, Listed):
+                refused[DeleteGroup] = Wait(reason="Deleting", message="the security group is still there")
+        return GroupDriven(row=facts.row, wait=Wait(reason="Queued", after_s=RETRY_S))
 
     async def _observe(self, row: Resource | None) -> GroupFacts:
-        """Only an open intent needs a listing; a group whose id is known is asked for by its id when it matters."""
-        if row is None or row.provider_ref is not None or row.send_before is None:
+        """Only an open intent needs a listing; a group whose id is known is asked for by its id when it
+        matters.
+        """
+        if row is None or row.provider_ref is not None or not row.attempts:
             return GroupFacts(row=row, sight=NotListed(), candidate=None, listed_at=None)
-        listed_at = self._services.clock.now()
         try:
             listing = await self._cloud.client.security_groups(self._zone, max_age_s=0.0)
         except ScalewayError as error:
             sight = Unknown(reason=error.reason, message=str(error))
             return GroupFacts(row=row, sight=sight, candidate=None, listed_at=None)
-        fits = [
-            seen
-            for seen in listing.items.values()
-            if carries_attempt(seen, row) and born_after_intent(seen, row)
-        ]
+        age_s = self._services.clock.monotonic() - listing.started_s
         return GroupFacts(
-            row=row, sight=NotListed(), candidate=fits[0] if fits else None, listed_at=listed_at
+            row=row,
+            sight=NotListed(),
+            candidate=_candidate(row, listing.items.values()),
+            listed_at=self._services.clock.now() - timedelta(seconds=age_s),
         )
 
     async def _perform(  # noqa: PLR0911 (one line per step)
-        self, step: GroupStep, facts: GroupFacts, *, rules: Sequence[IngressRule], rules_digest: str
+        self, step: GroupStep, facts: GroupFacts, *, rules: Sequence[IngressRule]
     ) -> GroupFacts:
         match step:
             case IntendGroup():
-                return replace(facts, row=await self._intend())
+                return replace(facts, row=await self._intend(), sight=NotListed())
             case CreateGroup():
                 return await self._create(facts)
             case ForgetGroupAttempt():
                 return replace(facts, row=await self._forget(_row(facts)))
             case AdoptGroup(seen=seen):
-                return replace(
-                    facts, row=await self._record(_row(facts), seen.ref, Origin.ADOPTED), candidate=None
-                )
+                row = await self._record(_row(facts), seen.ref, Origin.ADOPTED)
+                return replace(facts, row=row, candidate=None)
             case SetRules():
-                return await self._set_rules(facts, rules, rules_digest)
+                return await self._set_rules(facts, rules)
             case BeginGroupDeletion():
                 return replace(facts, row=await self._advance(_row(facts), ResourceState.DELETING))
-            case LookAtGroup():
-                return await self._look(facts)
             case DeleteGroup():
-                await self._cloud.client.delete_security_group(self._zone, _ref(facts))
-                return await self._look(facts)
+                return await self._delete(facts)
             case NoteGroupAbsent():
                 await self._advance(_row(facts), ResourceState.ABSENT)
                 return replace(facts, row=None, sight=NotListed())
@@ -192,6 +224,7 @@ class GroupDriver:
                 f"{ORGANIZATION_TAG}={self._cloud.organization_id}",
                 f"{DEPLOYMENT_TAG}={self._deployment_id}",
                 f"{ATTEMPT_TAG}={attempt}",
+                *self._tags,
             ),
             send_before=send_before,
         )
@@ -200,54 +233,71 @@ class GroupDriver:
     async def _record(self, row: Resource, ref: ProviderRef, origin: Origin) -> Resource:
         async with self._services.writing(row.organization_id) as conn:
             await ledger.record_present(conn, row.id, provider_ref=ref, origin=origin)
-        return replace(row, provider_ref=ref, state=ResourceState.PRESENT, origin=origin)
+        now = self._services.clock.now()
+        return replace(row, provider_ref=ref, state=ResourceState.PRESENT, origin=origin, changed_at=now)
 
     async def _forget(self, row: Resource) -> Resource:
         async with self._services.writing(row.organization_id) as conn:
             await ledger.clear_send(conn, row.id)
         return replace(row, send_before=None)
 
-    async def _set_rules(
-        self, facts: GroupFacts, rules: Sequence[IngressRule], rules_digest: str
-    ) -> GroupFacts:
+    async def _set_rules(self, facts: GroupFacts, rules: Sequence[IngressRule]) -> GroupFacts:
         row = _row(facts)
         try:
             await self._cloud.client.set_security_group_rules(self._zone, _ref(facts), rules)
         except NotFound:
             return await self._look(facts)
+        digest = rules_hash(rules)
         async with self._services.writing(row.organization_id) as conn:
-            await ledger.mark_prepared(conn, [row.id], prepared_hash=rules_digest)
-        prepared = replace(row, prepared_at=self._services.clock.now(), prepared_hash=rules_digest)
+            await ledger.mark_prepared(conn, [row.id], prepared_hash=digest)
+        prepared = replace(row, prepared_at=self._services.clock.now(), prepared_hash=digest)
         return replace(facts, row=prepared)
 
+    async def _delete(self, facts: GroupFacts) -> GroupFacts:
+        try:
+            await self._cloud.client.delete_security_group(self._zone, _ref(facts))
+        except NotFound:
+            logger.debug("security group was gone already", extra={"group_ref": _ref(facts)})
+        return await self._look(facts)
+
     async def _advance(self, row: Resource, to: ResourceState) -> Resource:
-        allowed = {ResourceState.INTENDED, ResourceState.PRESENT, ResourceState.DELETING} - {to}
+        allowed = {state for state, targets in TRANSITIONS.items() if to in targets}
         async with self._services.writing(row.organization_id) as conn:
             await ledger.advance(conn, [row.id], to=to, allowed=allowed)
-        return replace(row, state=to)
+        return replace(row, state=to, changed_at=self._services.clock.now())
 
     async def _look(self, facts: GroupFacts) -> GroupFacts:
         try:
             seen = await self._cloud.client.get_security_group(self._zone, _ref(facts))
         except NotFound:
-            result = await self._cloud.control.check(self._zone)
-            if result.verdict is Verdict.HELD:
-                return replace(facts, sight=Gone())
-            return replace(facts, sight=Unknown(reason="ControlFailed", message=result.message))
+            return replace(facts, sight=await absence(self._cloud.control, self._zone))
         return replace(facts, sight=Listed(seen))
 
-    async def _after_error(self, step: GroupStep, facts: GroupFacts, error: ScalewayError) -> Wait:
+    async def _after_error(
+        self, step: GroupStep, facts: GroupFacts, error: ScalewayError
+    ) -> tuple[GroupFacts, Wait]:
+        if isinstance(error, ForeignProject):
+            await self._cloud.control.freeze(str(error))  # T8
         if isinstance(step, CreateGroup):
-            if isinstance(error, Ambiguous):
-                return Wait(reason="CreateSettling", after_s=POLL_S, message=str(error))
-            await self._forget(_row(facts))  # a definite answer: nothing was made
+            if isinstance(error, Ambiguous | ForeignProject):
+                return facts, Wait(reason="CreateSettling", after_s=POLL_S, message=str(error))
+            facts = replace(facts, row=await self._forget(_row(facts)))  # a definite answer: nothing was made
             if isinstance(error, SendWindowClosed):
-                return Wait(reason="RateLimited", after_s=0.1)
-        if isinstance(step, DeleteGroup) and isinstance(error, NotFound):
-            return Wait(reason="Deleting", after_s=0.1)  # the next pass looks, with its control
-        # A delete right after its rules were set was answered 500, and 204 two seconds later (api.md 7).
-        after_s = POLL_S if isinstance(error, Precondition) or isinstance(step, DeleteGroup) else POLL_S * 5
-        return Wait(reason=error.reason, after_s=error.retry_after_s or after_s, message=str(error))
+                return facts, Wait(reason="RateLimited", after_s=0.1, message=str(error))
+        if isinstance(error, Denied | Rejected | QuotaExceeded):
+            return facts, Wait(reason=error.reason, after_s=STOCK_RETRY_S, message=str(error))
+        after_s = RETRY_S
+        if isinstance(step, DeleteGroup):
+            # A delete right after its rules were set was answered 500, and 204 two seconds later (api.md 7);
+            # a refusal means that servers are in it, and the tenant's own may stay there for long.
+            after_s = patience_s(_row(facts).changed_at, now=self._services.clock.now())
+        return facts, Wait(reason=error.reason, after_s=error.retry_after_s or after_s, message=str(error))
+
+
+def _candidate(row: Resource, groups: Iterable[SeenSecurityGroup]) -> SeenSecurityGroup | None:
+    """The oldest that one of our own attempts made: a copy that somebody made of its tags is younger."""
+    fits = [seen for seen in groups if carries_attempt(seen, row) and born_after_intent(seen, row)]
+    return min(fits, key=lambda seen: seen.created_at or row.created_at, default=None)
 
 
 def _row(facts: GroupFacts) -> Resource:

@@ -1,21 +1,19 @@
 """Takes one instance from step to step until it has to wait.
 
-Each step is: what the ledger must know first, the call, what the ledger learns from it. Nothing is repaired in an
-`except` block: the next plan starts from what was written down.
+Nothing is repaired in an `except` block: the next plan starts from what was written down.
 """
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from uuid import uuid4
 
-from inventiv_operator.controllers.control import Verdict
+from inventiv_operator.controllers.deployment.removal_steps import RemovalSteps
 from inventiv_operator.controllers.deployment.scene import Scene
+from inventiv_operator.controllers.deployment.start_steps import StartSteps
+from inventiv_operator.controllers.ledger_writer import LedgerWriter
 from inventiv_operator.controllers.services import Services
-from inventiv_operator.domain.cloud import GB, NewServer, SeenServer, volume_api_of
-from inventiv_operator.domain.ids import ProviderRef, ResourceId
-from inventiv_operator.domain.instance_plan import (
-    POLL_S,
+from inventiv_operator.domain.instance_facts import InstanceFacts
+from inventiv_operator.domain.instance_plan import plan_instance
+from inventiv_operator.domain.instance_steps import (
     AdoptServer,
     BeginServerDeletion,
     CreateServer,
@@ -24,7 +22,8 @@ from inventiv_operator.domain.instance_plan import (
     DetachVolume,
     Fail,
     ForgetAttempt,
-    InstanceFacts,
+    GrowVolume,
+    LearnSize,
     LookAtServer,
     LookAtVolume,
     NoteInstanceGone,
@@ -33,59 +32,47 @@ from inventiv_operator.domain.instance_plan import (
     NoteStarted,
     NoteVolumeAbsent,
     PowerOn,
+    RecordRoot,
     Retire,
     SetCloudInit,
     SetIops,
+    SetTags,
     Step,
     TagVolume,
     Terminate,
-    VolumeSight,
-    Wait,
-    plan_instance,
+    UpkeepStep,
 )
-from inventiv_operator.domain.intents import (
-    ATTEMPT_TAG,
-    DEPLOYMENT_TAG,
-    INSTALLATION_TAG,
-    INSTANCE_TAG,
-    ORGANIZATION_TAG,
-)
-from inventiv_operator.domain.ledger import (
-    InstanceState,
-    NewResource,
-    Origin,
-    Resource,
-    ResourceKind,
-    ResourceState,
-)
-from inventiv_operator.domain.sight import Gone, Listed, NotListed, Unknown
+from inventiv_operator.domain.ledger import Origin
+from inventiv_operator.domain.sight import NotListed
+from inventiv_operator.domain.start_record import STOCK_RETRY_S
+from inventiv_operator.domain.waits import POLL_S, RETRY_S, Wait
 from inventiv_operator.scaleway.errors import (
     Ambiguous,
+    Conflict,
+    Denied,
+    ForeignProject,
     InvalidArguments,
     NotFound,
     OutOfStock,
     Precondition,
     QuotaExceeded,
+    Rejected,
     ScalewayError,
     SendWindowClosed,
 )
-from inventiv_operator.store import ledger
+from inventiv_operator.store.errors import Conflict as LedgerConflict
 
 logger = logging.getLogger(__name__)
 
 MAX_STEPS = 40
-"""A life cycle has a dozen; more in one pass means that plan and world disagree, and the queue's back-off is due."""
+"""A life cycle has a dozen; more in one pass means that plan and world disagree."""
 
-REFUSALS = (OutOfStock, QuotaExceeded, InvalidArguments)
-"""Definite answers to a create or power-on that the same request would get again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """A start that the provider refused for good; the deployment backs off."""
-
-    reason: str
-    message: str
+START_REFUSALS = (OutOfStock, QuotaExceeded, InvalidArguments)
+"""Definite answers to the start of one server."""
+KEY_REFUSALS = (Denied, Rejected)
+"""Definite answers to the key: every other create would get the same."""
+LOOK_AGAIN = (NotFound, Precondition, InvalidArguments)
+"""The server is not as the plan thought: read it before the next step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,418 +81,178 @@ class Driven:
 
     facts: InstanceFacts
     wait: Wait
-    refusal: Refusal | None = None
-    failed: bool = False  # a start failed in this pass (L6)
-    became_ready: bool = False
+
+
+QUEUED = Wait(reason="Queued", after_s=0.0)
+LATER = Wait(reason="Queued", after_s=RETRY_S)
 
 
 class InstanceDriver:
     """Drives the instances of one deployment in one pass."""
 
-    def __init__(self, services: Services, scene: Scene) -> None:
+    def __init__(self, services: Services, writer: LedgerWriter, scene: Scene) -> None:
         self._services = services
         self._scene = scene
-        self._client = scene.cloud.client
+        self._starts = StartSteps(services, writer, scene)
+        self._removal = RemovalSteps(services, writer, scene)
 
     async def drive(self, facts: InstanceFacts) -> Driven:
-        """Step after step until the plan says wait, the provider refuses, or the pass is over."""
-        driven = Driven(facts=facts, wait=Wait(reason="Queued", after_s=0.0))
+        """Step after step until the plan says wait, the pass is over, or the same step was refused twice."""
+        refused: dict[type[Step], Wait] = {}
         for _ in range(MAX_STEPS):
-            step = plan_instance(driven.facts, now=self._services.clock.now(), policy=self._scene.policy)
-            if isinstance(step, Wait):
-                return replace(driven, wait=step)
-            if self._services.clock.monotonic() > self._scene.deadline_s:
-                return driven
+            step = plan_instance(facts, now=self._services.clock.now(), policy=self._scene.policy)
+            wait = self._wait_before(step, refused)
+            if wait is not None:
+                return Driven(facts=facts, wait=wait)
             try:
-                driven = await self._perform(step, driven)
+                facts = await self._perform(step, facts)
+            except LedgerConflict as error:
+                logger.warning(
+                    "the ledger moved on", extra={"step": type(step).__name__, "error": str(error)}
+                )
+                return Driven(facts=facts, wait=LATER)
             except ScalewayError as error:
-                after = await self._after_error(step, driven, error)
-                if after.wait.reason != "Queued":
-                    return after
-                driven = after
-        return replace(driven, wait=Wait(reason="Queued", after_s=POLL_S * 5))
+                logger.info("step refused", extra={"step": type(step).__name__, "error": str(error)})
+                refused[type(step)] = _wait_after(error)
+                facts, again = await self._after_error(step, facts, error)
+                if not again:
+                    return Driven(facts=facts, wait=refused[type(step)])
+        return Driven(facts=facts, wait=LATER)
 
-    # -- steps -------------------------------------------------------------------------------------------------------
+    def _wait_before(self, step: Step, refused: dict[type[Step], Wait]) -> Wait | None:
+        """Why the step is not taken now, if so."""
+        if isinstance(step, Wait):
+            return step
+        if type(step) in refused and not isinstance(step, DeleteVolume | LookAtVolume):
+            return refused[type(step)]  # once in a pass is enough
+        if self._scene.cloud.control.broken:
+            return Wait(reason="Frozen", after_s=None, message=self._scene.cloud.control.broken)
+        if isinstance(step, CreateServer) and self._scene.starts.stopped:
+            return Wait(reason=self._scene.starts.stopped, after_s=None)
+        if self._services.clock.monotonic() > self._scene.deadline_s:
+            return QUEUED
+        return None
 
-    async def _perform(self, step: Step, driven: Driven) -> Driven:  # noqa: C901, PLR0911, PLR0912 (one line per step)
-        facts = driven.facts
+    # -- steps -----------------------------------------------------------------------------------------------
+
+    async def _perform(self, step: Step, facts: InstanceFacts) -> InstanceFacts:  # noqa: C901, PLR0911, PLR0912 (one line per step)
+        starts, removal = self._starts, self._removal
         match step:
             case CreateServer():
-                return replace(driven, facts=await self._create(facts))
+                return await starts.create(facts)
             case AdoptServer(seen=seen):
-                return replace(driven, facts=await self._record_server(facts, seen, origin=Origin.ADOPTED))
+                return await starts.record(facts, seen, origin=Origin.ADOPTED)
+            case RecordRoot(volume=root):
+                return await starts.record_root(facts, root)
             case ForgetAttempt():
-                return replace(driven, facts=await self._forget_attempt(facts))
+                return await starts.forget_attempt(facts)
             case SetCloudInit():
-                return replace(driven, facts=await self._set_cloud_init(facts))
-            case TagVolume(volume=volume):
-                return replace(driven, facts=await self._tag_volume(facts, volume))
-            case SetIops(volume=volume, iops=iops):
-                return replace(driven, facts=await self._set_iops(facts, volume, iops))
+                return await starts.set_cloud_init(facts)
+            case TagVolume(volume=row):
+                return await starts.tag_volume(facts, row)
+            case SetIops(volume=row, iops=iops):
+                return await starts.set_iops(facts, row, iops)
+            case LearnSize(volume=row):
+                return await starts.learn_size(facts, row)
+            case GrowVolume(volume=row, size_gb=size_gb):
+                return await starts.grow(facts, row, size_gb)
+            case SetTags():
+                return await starts.set_tags(facts)
             case PowerOn():
-                return replace(driven, facts=await self._power_on(facts))
+                return await starts.power_on(facts)
             case NoteStarted():
-                return replace(driven, facts=await self._note_started(facts))
+                return await starts.note_started(facts)
             case NoteReady():
-                return replace(driven, facts=await self._note_ready(facts), became_ready=True)
+                return await starts.note_ready(facts)
             case Fail(reason=reason, message=message):
-                return replace(driven, facts=await self._fail(facts, reason, message), failed=True)
+                return await starts.fail(facts, reason, message)
             case Retire(reason=reason, message=message):
-                return replace(driven, facts=await self._retire(facts, reason, message))
+                return await starts.retire(facts, reason, message)
             case BeginServerDeletion():
-                return replace(driven, facts=await self._begin_deletion(facts))
-            case DetachVolume(volume=volume):
-                await self._client.detach_volume(facts.instance.zone, _ref(facts.server), volume.ref)
-                logger.warning(
-                    "volume attached by hand detached before deletion",
-                    extra={"volume_ref": volume.ref, "server_ref": _ref(facts.server)},
-                )
-                return replace(driven, facts=replace(facts, sight=NotListed()))
+                return await removal.begin(facts)
+            case DetachVolume(volume=attached):
+                return await removal.detach(facts, attached)
             case Terminate():
-                await self._client.terminate(facts.instance.zone, _ref(facts.server))
-                return replace(driven, wait=Wait(reason="Deleting"), facts=_terminating(facts))
+                return await removal.terminate(facts)
             case DeleteServer():
-                await self._client.delete_server(facts.instance.zone, _ref(facts.server))
-                return replace(driven, facts=replace(facts, sight=NotListed()))
+                return await removal.delete_server(facts)
             case LookAtServer():
-                return replace(driven, facts=await self._look_at_server(facts))
+                return await removal.look_at_server(facts)
             case NoteServerAbsent():
-                return replace(driven, facts=await self._note_server_absent(facts))
-            case DeleteVolume(volume=volume):
-                return replace(driven, facts=await self._delete_volume(facts, volume))
-            case LookAtVolume(volume=volume):
-                return replace(driven, facts=await self._look_at_volume(facts, volume))
-            case NoteVolumeAbsent(volume=volume):
-                return replace(driven, facts=await self._note_volume_absent(facts, volume))
+                return await removal.note_server_absent(facts)
+            case DeleteVolume(volume=row):
+                return await removal.delete_volume(facts, row)
+            case LookAtVolume(volume=row):
+                return await removal.look_at_volume(facts, row)
+            case NoteVolumeAbsent(volume=row):
+                return await removal.note_volume_absent(facts, row)
             case NoteInstanceGone():
-                return replace(driven, facts=await self._note_gone(facts))
+                return await removal.note_gone(facts)
             case _:
                 raise AssertionError(f"no such step: {step}")
 
-    async def _create(self, facts: InstanceFacts) -> InstanceFacts:
-        row, template = _row(facts.server), self._scene.template
-        if template is None or facts.group_ref is None:
-            raise AssertionError("a create is planned only with a template and a group")
-        attempt = uuid4().hex
-        send_before = self._services.clock.now() + timedelta(seconds=self._services.timing.send_window_s)
-        async with self._services.writing(row.organization_id) as conn:
-            await ledger.mark_sending(conn, row.id, attempt=attempt, send_before=send_before)
-        seen = await self._client.create_server(
-            facts.instance.zone,
-            NewServer(
-                name=facts.instance.name,
-                commercial_type=facts.instance.instance_type,
-                image_ref=facts.instance.image_ref,
-                tags=(*self._tags(facts, attempt=attempt), *template.tags),
-                security_group_ref=facts.group_ref,
-                dynamic_ip=template.dynamic_ip,
-                root_size_bytes=None if template.root_size_gb is None else template.root_size_gb * GB,
-                root_volume_type=facts.instance.root_volume_type,
-            ),
-            send_before=send_before,
-        )
-        return await self._record_server(facts, seen, origin=Origin.CREATED)
+    # -- errors ----------------------------------------------------------------------------------------------
 
-    def _tags(self, facts: InstanceFacts, *, attempt: str | None) -> tuple[str, ...]:
-        tags = (
-            f"{INSTALLATION_TAG}={self._services.installation_id}",
-            f"{ORGANIZATION_TAG}={self._scene.cloud.organization_id}",
-            f"{DEPLOYMENT_TAG}={self._scene.deployment_id}",
-            f"{INSTANCE_TAG}={facts.instance.id}",
-        )
-        return tags if attempt is None else (*tags, f"{ATTEMPT_TAG}={attempt}")
-
-    async def _record_server(
-        self, facts: InstanceFacts, seen: SeenServer, *, origin: Origin
-    ) -> InstanceFacts:
-        """The server's id, and those of all volumes that came with it, in one commit."""
-        row = _row(facts.server)
-        now = self._services.clock.now()
-        volume_origin = Origin.ANSWER if origin is Origin.CREATED else Origin.ADOPTED
-        root = next((volume for volume in facts.volumes if volume.role == "root"), None)
-        known = {volume.provider_ref for volume in facts.volumes}
-        extra = [volume for volume in seen.volumes if volume.slot != "0" and volume.ref not in known]
-        root_seen = next((volume for volume in seen.volumes if volume.slot == "0"), None)
-        new_rows = [
-            NewResource(
-                id=ResourceId(uuid4()),
-                organization_id=row.organization_id,
-                credential_id=row.credential_id,
-                deployment_id=row.deployment_id,
-                instance_id=row.instance_id,
-                kind=ResourceKind.VOLUME,
-                role=f"scratch-{volume.slot}",
-                zone=row.zone,
-                volume_api=volume_api_of(volume.volume_type),
-                size_gb=None if volume.size_bytes is None else volume.size_bytes // GB,
-                state=ResourceState.PRESENT,
-                provider_ref=volume.ref,
-                origin=volume_origin,
-            )
-            for volume in extra
-        ]
-        async with self._services.writing(row.organization_id) as conn:
-            await ledger.record_present(conn, row.id, provider_ref=seen.ref, origin=origin)
-            if root is not None and root_seen is not None and root.provider_ref is None:
-                await ledger.record_present(conn, root.id, provider_ref=root_seen.ref, origin=volume_origin)
-            if new_rows:
-                await ledger.insert_resources(conn, new_rows)
-        volumes = tuple(
-            replace(volume, provider_ref=root_seen.ref, state=ResourceState.PRESENT, origin=volume_origin)
-            if root_seen is not None and volume.role == "root" and volume.provider_ref is None
-            else volume
-            for volume in facts.volumes
-        ) + tuple(new.as_row(now=now) for new in new_rows)
-        server = replace(row, provider_ref=seen.ref, state=ResourceState.PRESENT, origin=origin)
-        logger.info("server recorded", extra={"server_ref": seen.ref, "origin": str(origin)})
-        return replace(facts, server=server, volumes=volumes, sight=Listed(seen), candidate=None)
-
-    async def _forget_attempt(self, facts: InstanceFacts) -> InstanceFacts:
-        row = _row(facts.server)
-        async with self._services.writing(row.organization_id) as conn:
-            await ledger.clear_send(conn, row.id)
-        return replace(facts, server=replace(row, send_before=None))
-
-    async def _set_cloud_init(self, facts: InstanceFacts) -> InstanceFacts:
-        row, template = _row(facts.server), self._scene.template
-        if template is None or template.cloud_init is None:
-            raise AssertionError("a cloud-init is planned only where there is one")
-        await self._client.set_cloud_init(facts.instance.zone, _ref(row), template.cloud_init)
-        async with self._services.writing(row.organization_id) as conn:
-            await ledger.mark_prepared(conn, [row.id])
-        return replace(facts, server=replace(row, prepared_at=self._services.clock.now()))
-
-    async def _tag_volume(self, facts: InstanceFacts, volume: Resource) -> InstanceFacts:
-        await self._client.tag_volume(
-            volume.zone, _ref(volume), api=_api(volume), tags=self._tags(facts, attempt=None)
-        )
-        async with self._services.writing(volume.organization_id) as conn:
-            await ledger.mark_prepared(conn, [volume.id])
-        return _with_volume(facts, replace(volume, prepared_at=self._services.clock.now()))
-
-    async def _set_iops(self, facts: InstanceFacts, volume: Resource, iops: int) -> InstanceFacts:
-        await self._client.set_volume_iops(volume.zone, _ref(volume), iops)
-        async with self._services.writing(volume.organization_id) as conn:
-            await ledger.mark_prepared(conn, [volume.id], prepared_hash=str(iops))
-        return _with_volume(facts, replace(volume, prepared_hash=str(iops)))
-
-    async def _power_on(self, facts: InstanceFacts) -> InstanceFacts:
-        await self._client.power_on(facts.instance.zone, _ref(facts.server))
-        return await self._note_started(facts, sight_state="starting")
-
-    async def _note_started(self, facts: InstanceFacts, *, sight_state: str = "") -> InstanceFacts:
-        row = _row(facts.server)
-        async with self._services.writing(row.organization_id) as conn:
-            await ledger.mark_started(conn, [row.id])
-        server = replace(row, started_at=self._services.clock.now())
-        sight = _with_state(facts.sight, sight_state) if sight_state else facts.sight
-        return replace(facts, server=server, sight=sight)
-
-    async def _note_ready(self, facts: InstanceFacts) -> InstanceFacts:
-        now = self._services.clock.now()
-        async with self._services.writing(self._scene.cloud.organization_id) as conn:
-            await ledger.mark_instance_ready(conn, facts.instance.id, ready_at=now)
-        return replace(facts, instance=replace(facts.instance, ready_at=now))
-
-    async def _fail(self, facts: InstanceFacts, reason: str, message: str) -> InstanceFacts:
-        now = self._services.clock.now()
-        async with self._services.writing(self._scene.cloud.organization_id) as conn:
-            await ledger.set_instance(
-                conn,
-                facts.instance.id,
-                state=InstanceState.FAILED,
-                reason=reason,
-                message=message,
-                failed_at=now,
-            )
-        logger.warning("instance failed", extra={"instance": facts.instance.name, "reason": reason})
-        failed = replace(
-            facts.instance, state=InstanceState.FAILED, failed_at=now, reason=reason, message=message
-        )
-        return replace(facts, instance=failed)
-
-    async def _retire(self, facts: InstanceFacts, reason: str, message: str) -> InstanceFacts:
-        async with self._services.writing(self._scene.cloud.organization_id) as conn:
-            await ledger.set_instance(
-                conn, facts.instance.id, state=InstanceState.DELETING, reason=reason, message=message
-            )
-        retired = replace(facts.instance, state=InstanceState.DELETING, reason=reason, message=message)
-        return replace(facts, instance=retired)
-
-    async def _begin_deletion(self, facts: InstanceFacts) -> InstanceFacts:
-        row = _row(facts.server)
-        async with self._services.writing(row.organization_id) as conn:
-            await ledger.advance(
-                conn, [row.id], to=ResourceState.DELETING, allowed={ResourceState.PRESENT, ResourceState.LOST}
-            )
-        return replace(facts, server=replace(row, state=ResourceState.DELETING))
-
-    async def _look_at_server(self, facts: InstanceFacts) -> InstanceFacts:
-        zone = facts.instance.zone
-        try:
-            seen = await self._client.get_server(zone, _ref(facts.server))
-        except NotFound:
-            result = await self._scene.cloud.control.check(zone)
-            if result.verdict is Verdict.HELD:
-                return replace(facts, sight=Gone())
-            return replace(facts, sight=Unknown(reason="ControlFailed", message=result.message))
-        return replace(facts, sight=Listed(seen))
-
-    async def _note_server_absent(self, facts: InstanceFacts) -> InstanceFacts:
-        """The server is a tombstone now; its volumes are next, whatever ended it (L4)."""
-        row = _row(facts.server)
-        volumes = [volume.id for volume in facts.volumes if volume.state is ResourceState.PRESENT]
-        going = facts.instance.state is InstanceState.DELETING
-        async with self._services.writing(row.organization_id) as conn:
-            await ledger.advance(
-                conn,
-                [row.id],
-                to=ResourceState.ABSENT,
-                allowed={ResourceState.INTENDED, ResourceState.PRESENT, ResourceState.DELETING},
-            )
-            if going and volumes:
-                await ledger.advance(
-                    conn, volumes, to=ResourceState.DELETING, allowed={ResourceState.PRESENT}
-                )
-        logger.info("server proven absent", extra={"server_ref": row.provider_ref})
-        return replace(facts, server=None)
-
-    async def _delete_volume(self, facts: InstanceFacts, volume: Resource) -> InstanceFacts:
-        """The ledger says `deleting` before the call; the look that follows brings the 404."""
-        if volume.state is not ResourceState.DELETING:
-            async with self._services.writing(volume.organization_id) as conn:
-                await ledger.advance(
-                    conn,
-                    [volume.id],
-                    to=ResourceState.DELETING,
-                    allowed={ResourceState.PRESENT, ResourceState.LOST},
-                )
-        await self._client.delete_volume(volume.zone, _ref(volume), api=_api(volume))
-        return await self._ask_for_volume(facts, volume)
-
-    async def _look_at_volume(self, facts: InstanceFacts, volume: Resource) -> InstanceFacts:
-        """The shared listing first: one call answers for all volumes of the zone that are still there."""
-        if volume.volume_api == "block":
-            listing = await self._client.volumes(volume.zone, max_age_s=POLL_S)
-        else:
-            listing = await self._client.local_volumes(volume.zone, max_age_s=POLL_S)
-        seen = listing.items.get(_ref(volume))
-        if seen is not None:
-            return _with_volume_sight(facts, _ref(volume), Listed(seen))
-        return await self._ask_for_volume(facts, volume)
-
-    async def _ask_for_volume(self, facts: InstanceFacts, volume: Resource) -> InstanceFacts:
-        sight: VolumeSight
-        try:
-            sight = Listed(await self._client.get_volume(volume.zone, _ref(volume), api=_api(volume)))
-        except NotFound:
-            result = await self._scene.cloud.control.check(volume.zone)
-            held = result.verdict is Verdict.HELD
-            sight = Gone() if held else Unknown(reason="ControlFailed", message=result.message)
-        return _with_volume_sight(facts, _ref(volume), sight)
-
-    async def _note_volume_absent(self, facts: InstanceFacts, volume: Resource) -> InstanceFacts:
-        async with self._services.writing(volume.organization_id) as conn:
-            await ledger.advance(
-                conn,
-                [volume.id],
-                to=ResourceState.ABSENT,
-                allowed={ResourceState.INTENDED, ResourceState.PRESENT, ResourceState.DELETING},
-            )
-        return replace(facts, volumes=tuple(v for v in facts.volumes if v.id != volume.id))
-
-    async def _note_gone(self, facts: InstanceFacts) -> InstanceFacts:
-        async with self._services.writing(self._scene.cloud.organization_id) as conn:
-            await ledger.set_instance(
-                conn,
-                facts.instance.id,
-                state=InstanceState.GONE,
-                reason=facts.instance.reason,
-                message=facts.instance.message,
-            )
-        return replace(facts, instance=replace(facts.instance, state=InstanceState.GONE))
-
-    # -- errors ------------------------------------------------------------------------------------------------------
-
-    async def _after_error(self, step: Step, driven: Driven, error: ScalewayError) -> Driven:
-        """Where an error leaves the instance. A wait named `Queued` means: plan again at once."""
-        facts = driven.facts
-        logger.info("step refused", extra={"step": type(step).__name__, "error": str(error)})
+    async def _after_error(  # noqa: PLR0911 (a ladder)
+        self, step: Step, facts: InstanceFacts, error: ScalewayError
+    ) -> tuple[InstanceFacts, bool]:
+        """Where an error leaves the instance, and whether there is anything to plan from that now."""
+        if isinstance(error, ForeignProject):
+            await self._scene.cloud.control.freeze(str(error))  # T8
+            return facts, False
         if isinstance(step, CreateServer):
-            return await self._after_failed_create(driven, error)
-        if isinstance(step, PowerOn) and isinstance(error, REFUSALS):
-            facts = await self._retire(facts, error.reason, str(error))
-            refusal = Refusal(reason=error.reason, message=str(error))
-            return replace(driven, facts=facts, refusal=refusal)
-        if isinstance(step, TagVolume | SetIops):
-            # Not now: the power-on does not wait for it, and the next pass tries again.
-            return replace(driven, facts=replace(facts, refused=error.reason))
-        if isinstance(error, NotFound) and isinstance(step, DeleteVolume | LookAtVolume):
-            return replace(driven, facts=await self._ask_for_volume(facts, step.volume))
-        if isinstance(error, NotFound) and isinstance(step, DetachVolume):
-            return replace(driven, facts=replace(facts, sight=NotListed()))
-        if isinstance(error, NotFound) or (isinstance(error, Precondition) and isinstance(step, PowerOn)):
-            return replace(driven, facts=replace(facts, sight=NotListed()))
-        after_s = POLL_S if isinstance(error, Precondition) else POLL_S * 5
-        wait = Wait(reason=error.reason, after_s=error.retry_after_s or after_s, message=str(error))
-        return replace(driven, wait=wait)
+            return await self._after_failed_create(facts, error)
+        if isinstance(step, SetCloudInit | PowerOn) and isinstance(error, START_REFUSALS):
+            return await self._after_refused_start(facts, error)
+        if isinstance(step, UpkeepStep):
+            return replace(facts, upkeep_refused=True), True
+        if isinstance(step, DeleteVolume | LookAtVolume):
+            return self._removal.volume_unknown(facts, step.volume, error), True
+        if isinstance(error, LOOK_AGAIN) and not isinstance(step, LookAtServer):
+            return replace(facts, sight=NotListed()), True
+        return facts, False
 
-    async def _after_failed_create(self, driven: Driven, error: ScalewayError) -> Driven:
-        facts = driven.facts
-        row = _row(facts.server)
+    async def _after_failed_create(
+        self, facts: InstanceFacts, error: ScalewayError
+    ) -> tuple[InstanceFacts, bool]:
         if isinstance(error, Ambiguous):
             # `send_before` is in the ledger: until it is settled nobody may say that nothing was made.
-            wait = Wait(reason="CreateSettling", after_s=POLL_S, message=str(error))
-            return replace(driven, wait=wait)
-        facts = await self._forget_attempt(facts)  # a definite answer: nothing was made
-        if isinstance(error, SendWindowClosed):
-            return replace(driven, facts=facts, wait=Wait(reason="RateLimited", after_s=0.1))
-        async with self._services.writing(row.organization_id) as conn:
-            await ledger.record_error(conn, row.id, message=str(error))
-        if isinstance(error, REFUSALS):
-            facts = await self._retire(facts, error.reason, str(error))
-            refusal = Refusal(reason=error.reason, message=str(error))
-            return replace(driven, facts=facts, refusal=refusal)
-        wait = Wait(reason=error.reason, after_s=error.retry_after_s or POLL_S * 5, message=str(error))
-        return replace(driven, facts=facts, wait=wait)
+            return facts, False
+        if isinstance(error, OutOfStock | QuotaExceeded | KEY_REFUSALS):
+            self._scene.starts.stopped = error.reason
+            return await self._starts.refuse_unsent(facts, error.reason, str(error)), False
+        facts = await self._starts.forget_attempt(facts)  # a definite answer: nothing was made
+        if isinstance(error, InvalidArguments):
+            # Type and image were looked up when the intent was written: the next one looks again.
+            return await self._starts.refuse(facts, error.reason, str(error)), True
+        if isinstance(error, NotFound):
+            self._scene.starts.lacks_group = True
+        return facts, False
+
+    async def _after_refused_start(
+        self, facts: InstanceFacts, error: ScalewayError
+    ) -> tuple[InstanceFacts, bool]:
+        """A server that never ran is removed (B3). One that ran keeps its disk, and waits until it may run
+        again.
+        """
+        server = facts.server
+        if server is None or server.started_at is not None:
+            return facts, False
+        if isinstance(error, OutOfStock | QuotaExceeded):
+            self._scene.starts.stopped = error.reason
+        return await self._starts.refuse(facts, error.reason, str(error)), True
 
 
-def _row(row: Resource | None) -> Resource:
-    if row is None:
-        raise AssertionError("planned for a server that the ledger does not hold")
-    return row
-
-
-def _ref(row: Resource | None) -> ProviderRef:
-    ref = _row(row).provider_ref
-    if ref is None:
-        raise AssertionError("planned for a thing whose id is not known")
-    return ref
-
-
-def _api(volume: Resource) -> str:
-    if volume.volume_api is None:
-        raise AssertionError("a volume without an API")
-    return volume.volume_api
-
-
-def _with_volume(facts: InstanceFacts, volume: Resource) -> InstanceFacts:
-    return replace(
-        facts, volumes=tuple(volume if row.id == volume.id else row for row in facts.volumes)
-    )
-
-
-def _with_volume_sight(facts: InstanceFacts, ref: ProviderRef, sight: VolumeSight) -> InstanceFacts:
-    return replace(facts, volume_sights={**facts.volume_sights, ref: sight})
-
-
-def _with_state(sight: object, state: str) -> Listed[SeenServer] | NotListed:
-    from inventiv_operator.domain.cloud import ServerState
-
-    if isinstance(sight, Listed):
-        return Listed(replace(sight.seen, state=ServerState(state)))
-    return NotListed()
-
-
-def _terminating(facts: InstanceFacts) -> InstanceFacts:
-    return replace(facts, sight=_with_state(facts.sight, "stopping"))
+def _wait_after(error: ScalewayError) -> Wait:
+    """When the same call may be tried again."""
+    match error:
+        case OutOfStock() | QuotaExceeded() | Denied() | Rejected():
+            after_s = STOCK_RETRY_S
+        case SendWindowClosed():
+            after_s = 0.1
+        case Ambiguous() | Precondition() | Conflict() | NotFound():
+            after_s = POLL_S
+        case _:
+            after_s = RETRY_S
+    reason = "CreateSettling" if isinstance(error, Ambiguous) else error.reason
+    return Wait(reason=reason, after_s=error.retry_after_s or after_s, message=str(error))

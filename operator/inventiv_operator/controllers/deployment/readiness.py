@@ -1,102 +1,211 @@
-"""Which instances are ready now, and what is remembered of their probes between passes."""
+"""Which instances are ready now: a loop that probes what is due, beside the passes.
+
+A pass tells it which servers run and at which address, and takes from it what the probes said so far. So no
+pass waits for a probe, an instance at rest costs no pass, and only a change of mind brings the deployment
+back to the queue. After a restart of the operator an instance that was ready counts as ready until enough
+probes in a row say otherwise.
+"""
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
-from inventiv_operator.controllers.probes import Prober
 from inventiv_operator.domain.cloud import RUNNING
-from inventiv_operator.domain.ids import InstanceId
-from inventiv_operator.domain.instance_plan import InstanceFacts
+from inventiv_operator.domain.ids import InstanceId, OrganizationId
+from inventiv_operator.domain.instance_facts import InstanceFacts
 from inventiv_operator.domain.ledger import InstanceState
-from inventiv_operator.domain.sight import Listed
+from inventiv_operator.domain.sight import Listed, Unknown
 from inventiv_operator.domain.wanted import Readiness
 from inventiv_operator.runtime.clock import Clock
+from inventiv_operator.runtime.queue import Key
 
 READY_PERIOD_S = 60.0
-PROBES_AT_ONCE = 32
+TICK_S = 0.5
+WAKE_AFTER_S = 0.3
+"""Changes that come together are looked at together."""
+AT_ONCE = 512
+AT_ONCE_PER_ORGANIZATION = 64
+"""Instances that swallow every packet hold their own tenant's probes up, and nobody else's (T6)."""
 
 
-@dataclass(slots=True)
-class _Memory:
-    """After a restart an instance that was ready counts as ready until enough probes in a row say otherwise."""
+class Asks(Protocol):
+    """`probes.Prober` fits."""
 
+    async def ask(self, address: str, readiness: Readiness) -> bool: ...
+
+
+class Wake(Protocol):
+    """`WorkQueue.add` fits."""
+
+    def __call__(self, key: Key, *, after_s: float) -> object: ...
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Watch:
+    """One instance. `address` None: nothing to ask."""
+
+    key: Key
+    organization_id: OrganizationId
+    address: str | None
+    readiness: Readiness
     ready: bool
+    asked: bool = False
     failures: int = 0
     next_s: float = 0.0
+    busy: bool = False
+
+
+def _spread() -> float:
+    return random.uniform(0.9, 1.1)  # noqa: S311 (spreads load, no secret)
 
 
 class ReadinessMemory:
-    """Probes what is due; `random` only spreads the probes of ready instances."""
+    """See the module. All methods belong to the loop's thread."""
 
-    def __init__(self, *, prober: Prober, clock: Clock) -> None:
+    def __init__(
+        self, *, prober: Asks, clock: Clock, wake: Wake | None = None, spread: Callable[[], float] = _spread
+    ) -> None:
+        """`wake` is called when an instance became ready, or is no longer."""
         self._prober = prober
         self._clock = clock
-        self._memories: dict[InstanceId, _Memory] = {}
+        self._wake = wake
+        self._spread = spread
+        self._watches: dict[InstanceId, _Watch] = {}
+        self._of_key: dict[Key, frozenset[InstanceId]] = {}
+        self._running: Counter[OrganizationId] = Counter()
 
-    async def ready(
-        self, facts: Iterable[InstanceFacts], *, readiness: Readiness | None, deadline_s: float
-    ) -> frozenset[InstanceId]:
-        """The ids of the instances that are ready now; without `readiness`, running is ready."""
-        running = [f for f in facts if f.instance.state is InstanceState.ACTIVE and _runs(f)]
-        if readiness is None:
-            return frozenset(f.instance.id for f in running)
-        await self._probe_due(running, readiness, deadline_s=deadline_s)
-        return frozenset(
-            f.instance.id for f in running if self._memory(f).ready
-        )
+    # -- what passes use -------------------------------------------------------------------------------------
 
-    def forget(self, instance_ids: Iterable[InstanceId]) -> None:
-        """Instances that are gone."""
-        for instance_id in instance_ids:
-            self._memories.pop(instance_id, None)
-
-    def next_due_s(self, facts: Iterable[InstanceFacts]) -> float | None:
-        """Seconds until the next probe of one of these is due."""
-        now_s = self._clock.monotonic()
-        dues = [
-            memory.next_s - now_s
-            for f in facts
-            if (memory := self._memories.get(f.instance.id)) is not None and _runs(f)
-        ]
-        return max(0.05, min(dues)) if dues else None
-
-    def _memory(self, facts: InstanceFacts) -> _Memory:
-        return self._memories.setdefault(
-            facts.instance.id, _Memory(ready=facts.instance.ready_at is not None)
-        )
-
-    async def _probe_due(
-        self, running: Sequence[InstanceFacts], readiness: Readiness, *, deadline_s: float
+    def watch(
+        self,
+        key: Key,
+        organization_id: OrganizationId,
+        facts: Iterable[InstanceFacts],
+        *,
+        readiness: Readiness | None,
     ) -> None:
-        now_s = self._clock.monotonic()
-        due = [f for f in running if self._memory(f).next_s <= now_s]
-        limit = asyncio.Semaphore(PROBES_AT_ONCE)
+        """Take over what a pass saw of all instances of one deployment; others of it are forgotten."""
+        living = [f for f in facts if f.instance.state is InstanceState.ACTIVE] if readiness else []
+        ids = frozenset(f.instance.id for f in living)
+        for gone in self._of_key.get(key, frozenset()) - ids:
+            self._watches.pop(gone, None)
+        if not ids:
+            self._of_key.pop(key, None)
+            return
+        self._of_key[key] = ids
+        for each in living:
+            if readiness is not None:
+                self._see(key, organization_id, each, readiness)
 
-        async def one(facts: InstanceFacts) -> None:
-            async with limit:
-                if self._clock.monotonic() > deadline_s:
-                    return
-                await self._probe(facts, readiness)
+    def forget(self, key: Key) -> None:
+        """The deployment is going, or gone."""
+        for instance_id in self._of_key.pop(key, frozenset()):
+            self._watches.pop(instance_id, None)
 
+    def is_ready(self, facts: InstanceFacts, *, readiness: Readiness | None) -> bool:
+        """Whether it is ready, as far as is known; without `readiness`, running is ready.
+
+        When nothing can be seen at the provider, what was known last still stands.
+        """
+        was_ready = facts.instance.ready_at is not None
+        unseen = isinstance(facts.sight, Unknown)
+        if not unseen and not _runs(facts):
+            return False
+        if readiness is None:
+            return was_ready if unseen else True
+        watch = self._watches.get(facts.instance.id)
+        return was_ready if watch is None else watch.ready
+
+    def is_told(self, facts: InstanceFacts, *, readiness: Readiness | None) -> bool:
+        """Whether anything has been heard from it yet, be it a no."""
+        if readiness is None:
+            return True
+        watch = self._watches.get(facts.instance.id)
+        return watch is not None and (watch.asked or watch.address is None)
+
+    def runs(self, instance_id: InstanceId) -> bool:
+        """Whether it was running when it was last seen, so that only its probe is waited for."""
+        watch = self._watches.get(instance_id)
+        return watch is not None and watch.address is not None
+
+    def _see(
+        self, key: Key, organization_id: OrganizationId, facts: InstanceFacts, readiness: Readiness
+    ) -> None:
+        watch = self._watches.get(facts.instance.id)
+        runs = _runs(facts)
+        if watch is None:
+            was_ready = facts.instance.ready_at is not None
+            watch = self._watches[facts.instance.id] = _Watch(
+                key=key,
+                organization_id=organization_id,
+                address=None,
+                readiness=readiness,
+                ready=was_ready and (runs or not isinstance(facts.sight, Listed)),
+            )
+        watch.readiness = readiness
+        if not isinstance(facts.sight, Listed):
+            return  # nothing new is known of it: what is asked goes on being asked
+        address = address_of(facts) if runs else None
+        if not runs:
+            watch.ready, watch.failures, watch.asked = False, 0, False
+        if address != watch.address:
+            watch.address, watch.next_s = address, self._clock.monotonic()
+
+    # -- the loop --------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Probe what is due, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for each in due:
-                tasks.create_task(one(each))
+            while True:
+                for watch in self._take_due():
+                    tasks.create_task(self._probe(watch), name="probe")
+                await self._clock.sleep(TICK_S)
 
-    async def _probe(self, facts: InstanceFacts, readiness: Readiness) -> None:
-        memory = self._memory(facts)
-        address = address_of(facts)
-        answered = address is not None and await self._prober.ask(address, readiness)
+    async def probe_due(self) -> None:
+        """Once, and wait for the answers."""
+        async with asyncio.TaskGroup() as tasks:
+            for watch in self._take_due():
+                tasks.create_task(self._probe(watch), name="probe")
+
+    def _take_due(self) -> list[_Watch]:
+        now_s = self._clock.monotonic()
+        taken = []
+        for watch in self._watches.values():
+            if watch.busy or watch.address is None or watch.next_s > now_s:
+                continue
+            if self._running.total() >= AT_ONCE:
+                break
+            if self._running[watch.organization_id] >= AT_ONCE_PER_ORGANIZATION:
+                continue
+            watch.busy = True
+            self._running[watch.organization_id] += 1
+            taken.append(watch)
+        return taken
+
+    async def _probe(self, watch: _Watch) -> None:
+        address, before = watch.address, watch.ready
+        try:
+            answered = address is not None and await self._prober.ask(address, watch.readiness)
+        finally:
+            watch.busy = False
+            self._running[watch.organization_id] -= 1
+        if watch.address != address:
+            return  # it was stopped or moved meanwhile: the answer is about something else
+        first, watch.asked = not watch.asked, True
         if answered:
-            memory.ready, memory.failures = True, 0
+            watch.ready, watch.failures = True, 0
         else:
-            memory.failures += 1
-            if memory.failures >= readiness.failure_threshold:
-                memory.ready = False
-        steady = memory.ready and memory.failures == 0
-        period_s = READY_PERIOD_S * random.uniform(0.9, 1.1) if steady else readiness.period_s  # noqa: S311 (spread, no secret)
-        memory.next_s = self._clock.monotonic() + period_s
+            watch.failures += 1
+            if watch.failures >= watch.readiness.failure_threshold:
+                watch.ready = False
+        steady = watch.ready and watch.failures == 0
+        period_s = READY_PERIOD_S * self._spread() if steady else watch.readiness.period_s
+        watch.next_s = self._clock.monotonic() + period_s
+        if self._wake is not None and (watch.ready != before or (first and not watch.ready)):
+            self._wake(watch.key, after_s=WAKE_AFTER_S)
 
 
 def address_of(facts: InstanceFacts) -> str | None:

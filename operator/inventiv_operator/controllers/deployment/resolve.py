@@ -1,4 +1,6 @@
-"""From what a deployment names to what a create call needs: the type checked, the label resolved to a zonal image."""
+"""From what a deployment names to what a create call needs: the type checked, the label resolved to a zonal
+image.
+"""
 
 from dataclasses import dataclass
 from uuid import UUID

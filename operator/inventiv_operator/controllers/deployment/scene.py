@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from inventiv_operator.controllers.control import PositiveControl
-from inventiv_operator.domain.ids import CredentialId, DeploymentId, OrganizationId, ProviderRef, Zone
-from inventiv_operator.domain.instance_plan import InstancePolicy
+from inventiv_operator.domain.ids import CredentialId, DeploymentId, OrganizationId
+from inventiv_operator.domain.instance_facts import InstancePolicy
+from inventiv_operator.domain.start_record import StartRecord
 from inventiv_operator.scaleway.client import ScalewayClient
 
 
@@ -20,7 +21,7 @@ class Cloud:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """What a create call and its cloud-init need; None where the deployment is going or unreadable."""
+    """What a create call and its cloud-init need."""
 
     root_size_gb: int | None  # None: the image's minimum
     dynamic_ip: bool
@@ -28,13 +29,26 @@ class Template:
     tags: tuple[str, ...]
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
+class Starts:
+    """What the starts of one pass have in common; it changes while they go on.
+
+    `stopped`: a refusal that the others would get as well, so they are not sent any more in this pass.
+    `lacks_group`: a create was answered with a 404, so the security group may be gone.
+    """
+
+    record: StartRecord
+    stopped: str = ""
+    lacks_group: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """One pass over one deployment."""
+    """One pass over one deployment. `template` None: it is being deleted."""
 
     deployment_id: DeploymentId
     cloud: Cloud
     policy: InstancePolicy
     template: Template | None
-    group_refs: dict[Zone, ProviderRef]
+    starts: Starts
     deadline_s: float  # monotonic; nothing new is begun after it, nothing under way is cut

@@ -1,0 +1,121 @@
+"""From the spec, and what stands in its way, to what a pass is to bring about. No I/O."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inventiv_operator.controllers.deployment.deployment_pass import Aim
+from inventiv_operator.controllers.deployment.resolve import Start, StartProblem
+from inventiv_operator.controllers.deployment.scene import Template
+from inventiv_operator.domain.cloud import IngressRule
+from inventiv_operator.domain.instance_facts import InstancePolicy
+from inventiv_operator.domain.intents import Timing
+from inventiv_operator.domain.ledger import CredentialRow, DeploymentLedger
+from inventiv_operator.domain.start_record import HoldBack
+from inventiv_operator.domain.template_change import would_replace
+from inventiv_operator.domain.verdict import Verdict, refused
+from inventiv_operator.domain.wanted import WantedDeployment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Why something is not done. `total`: nothing at all is changed; otherwise deletions go on."""
+
+    verdict: Verdict
+    total: bool
+    is_pause: bool = False
+
+
+def block_of(
+    snapshot: DeploymentLedger,
+    wanted: WantedDeployment,
+    credential: CredentialRow | None,
+    *,
+    unsupported: Verdict | None,
+) -> Block | None:
+    """The gravest reason, if any."""
+    if wanted.paused:
+        verdict = refused(
+            "Paused", "spec.paused is true: nothing is started, scaled or replaced", phase="Paused"
+        )
+        return Block(verdict=verdict, total=True, is_pause=True)
+    if unsupported is not None:
+        return Block(verdict=unsupported, total=True)
+    if wanted.replicas:
+        replaced = would_replace(
+            snapshot.instances,
+            snapshot.resources,
+            template_hash=wanted.template_hash,
+            root_size_gb=wanted.root_size_gb,
+        )
+        if replaced:
+            return Block(verdict=refused("NotSupported", replaced, phase="Degraded"), total=True)
+    problem = credential_problem(credential)
+    return None if problem is None else Block(verdict=problem, total=False)
+
+
+def credential_problem(credential: CredentialRow | None) -> Verdict | None:
+    """Why nothing new is made with it; None: nothing speaks against it."""
+    if credential is None:
+        return refused("MissingProviderCredentials", "the ProviderCredential of this deployment is gone")
+    if credential.ready and credential.state == "open":
+        return None
+    why = credential.reason or ("Deleting" if credential.state != "open" else "Progressing")
+    return refused(
+        "CredentialNotReady",
+        f"ProviderCredential {credential.name} is not ready ({why}); see its Ready condition",
+    )
+
+
+def aim_of(
+    wanted: WantedDeployment,
+    *,
+    block: Block | None,
+    start: Start | StartProblem | None,
+    hold: HoldBack,
+    timing: Timing,
+    probe_cidrs: Sequence[str],
+    steady_s: float,
+) -> Aim:
+    """`start` None: it was not looked up, because something blocks."""
+    problem = start if isinstance(start, StartProblem) else None
+    free = block is None
+    why_not = block.verdict.reason if block else problem.reason if problem else hold.reason
+    return Aim(
+        replicas=wanted.replicas,
+        may_scale_down=block is None or not block.total,
+        keeps_group=free,
+        policy=InstancePolicy(
+            timing=timing,
+            startup_timeout_s=wanted.startup_timeout_s,
+            failed_retention_s=wanted.failed_retention_s,
+            cloud_init=wanted.cloud_init is not None,
+            root_iops=wanted.root_iops,
+            root_size_gb=wanted.root_size_gb,
+            tags=wanted.tags,
+            template_hash=wanted.template_hash,
+            may_create=free and problem is None and not hold.reason,
+            may_start=free,
+            may_restart=block is None or not block.is_pause,
+            may_let_go=block is None or not block.is_pause,
+            why_not=why_not,
+        ),
+        template=Template(
+            dynamic_ip=wanted.dynamic_ip,
+            root_size_gb=wanted.root_size_gb,
+            cloud_init=wanted.cloud_init,
+            tags=wanted.tags,
+        ),
+        start=start if isinstance(start, Start) else None,
+        zone=wanted.zone,
+        rules=(*wanted.ingress, *_probe_rules(wanted, probe_cidrs)),
+        readiness=wanted.readiness,
+        steady_age_s=steady_s * 0.9,
+    )
+
+
+def _probe_rules(wanted: WantedDeployment, cidrs: Sequence[str]) -> tuple[IngressRule, ...]:
+    if wanted.readiness is None:
+        return ()
+    port = wanted.readiness.port
+    rules = (IngressRule(protocol="TCP", port=port, cidr=cidr) for cidr in cidrs)
+    return tuple(rule for rule in rules if rule not in wanted.ingress)

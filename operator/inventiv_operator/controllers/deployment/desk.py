@@ -1,0 +1,103 @@
+"""What the parts of the deployment controller work with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inventiv_operator.controllers.access import Access, CredentialFrozen
+from inventiv_operator.controllers.deployment.deployment_pass import DeploymentPass
+from inventiv_operator.controllers.deployment.in_flight import InFlight
+from inventiv_operator.controllers.deployment.instance_driver import Driven
+from inventiv_operator.controllers.deployment.readiness import ReadinessMemory
+from inventiv_operator.controllers.deployment.scene import Cloud
+from inventiv_operator.controllers.deployment.status import StatusWriter
+from inventiv_operator.controllers.ledger_writer import LedgerWriter
+from inventiv_operator.controllers.services import Services
+from inventiv_operator.controllers.tenancy import Refused, Tenancy
+from inventiv_operator.domain.ledger import OPEN_STATES as OPEN_RESOURCES
+from inventiv_operator.domain.ledger import CredentialRow, DeploymentLedger, DeploymentRow, InstanceState
+from inventiv_operator.domain.start_record import StartRecord
+from inventiv_operator.kube.client import KubeClient
+from inventiv_operator.runtime.queue import Key
+from inventiv_operator.store import credentials, ledger
+from inventiv_operator.store.errors import DecryptionFailed, KeyUnavailable, MissingProviderCredentials
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intervals:
+    """Seconds. `steady_s`: how often a deployment at rest is looked at."""
+
+    steady_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The ledger and the credential in one transaction. `credential` None: not one of this organization."""
+
+    ledger: DeploymentLedger
+    credential: CredentialRow | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """One per process. `probe_cidrs`: where readiness probes come from, let in by every group."""
+
+    services: Services
+    kube: KubeClient
+    access: Access
+    tenancy: Tenancy
+    readiness: ReadinessMemory
+    status: StatusWriter
+    writer: LedgerWriter
+    in_flight: InFlight[Driven]
+    probe_cidrs: Sequence[str]
+    intervals: Intervals
+
+    async def read(self, row: DeploymentRow) -> Reading:
+        async with self.services.db.reading(row.organization_id) as conn:
+            return Reading(
+                ledger=await ledger.read_ledger(conn, row.id),
+                credential=await credentials.get(conn, row.credential_id),
+            )
+
+    async def cloud(self, row: DeploymentRow) -> Cloud | Refused:
+        """The way to its cloud, or why there is none now; its reason is one of the contract's."""
+        try:
+            return await self.access.provider_for(row.organization_id, row.credential_id)
+        except MissingProviderCredentials as error:
+            return Refused(reason="MissingProviderCredentials", message=str(error))
+        except CredentialFrozen as error:
+            return Refused(reason="Frozen", message=f"the credential is frozen: {error.reason}")
+        except (KeyUnavailable, DecryptionFailed) as error:
+            return Refused(reason="CredentialNotReady", message=str(error))
+
+    def new_pass(
+        self, cloud: Cloud, snapshot: DeploymentLedger, *, key: Key, record: StartRecord, deadline_s: float
+    ) -> DeploymentPass:
+        return DeploymentPass(
+            self.services,
+            cloud,
+            key=key,
+            readiness=self.readiness,
+            writer=self.writer,
+            in_flight=self.in_flight,
+            snapshot=snapshot,
+            record=record,
+            deadline_s=deadline_s,
+        )
+
+
+def record_of(row: DeploymentRow) -> StartRecord:
+    return StartRecord(
+        failures=row.start_failures,
+        next_start_at=row.next_start_at,
+        reason=row.start_reason,
+        message=row.start_message,
+        reset_token=row.reset_token,
+    )
+
+
+def anything_open(snapshot: DeploymentLedger) -> bool:
+    """Whether anything of it may still exist (L5)."""
+    return any(row.state in OPEN_RESOURCES for row in snapshot.resources) or any(
+        i.state is not InstanceState.GONE for i in snapshot.instances
+    )

@@ -1,0 +1,141 @@
+"""A deployment on its way out: until the ledger shows everything proven absent. There is no time-out into
+"deleted".
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+from inventiv_operator.controllers.deployment.deployment_pass import PassResult
+from inventiv_operator.controllers.deployment.desk import Desk, Reading, anything_open, record_of
+from inventiv_operator.controllers.deployment.status import StatusFacts, standings_of
+from inventiv_operator.controllers.tenancy import Refused
+from inventiv_operator.domain.instance_facts import going
+from inventiv_operator.domain.ledger import (
+    OPEN_STATES,
+    DeploymentLedger,
+    DeploymentRow,
+    DeploymentState,
+    InstanceState,
+    ResourceState,
+)
+from inventiv_operator.domain.verdict import Standing, Verdict
+from inventiv_operator.domain.waits import POLL_S, Wait
+from inventiv_operator.runtime.queue import Key
+from inventiv_operator.store import ledger
+
+logger = logging.getLogger(__name__)
+
+STUCK_AFTER_S = 900.0
+"""A deletion that has been under way for so long needs a person; it goes on all the same."""
+SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remains:
+    """`done`: nothing is left. Otherwise when to look again, and what to say meanwhile."""
+
+    done: bool
+    wait_s: float
+    facts: StatusFacts
+
+
+class Removal:
+    """Drives rows that are `closing`; whether their object still exists does not matter."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def begin(self, row: DeploymentRow) -> None:
+        """Its deletion was seen; from here on there is no way back."""
+        if row.state is DeploymentState.CLOSING:
+            return
+        async with self._desk.services.writing(row.organization_id) as conn:
+            await ledger.set_deployment_state(conn, row.id, to=DeploymentState.CLOSING)
+
+    async def advance(self, row: DeploymentRow, *, key: Key, deadline_s: float) -> Remains:
+        """One pass towards nothing left."""
+        desk = self._desk
+        desk.readiness.forget(key)
+        reading = await desk.read(row)
+        if not anything_open(reading.ledger):
+            return await self._close(row, reading)
+        cloud = await desk.cloud(row)
+        if isinstance(cloud, Refused):
+            verdict = self._verdict(reading.ledger, said=f"waiting: {cloud.message}", reason=cloud.reason)
+            standings = standings_of(reading.ledger)
+            return self._left(reading, verdict, standings, wait_s=desk.intervals.steady_s)
+        one = desk.new_pass(cloud, reading.ledger, key=key, record=record_of(row), deadline_s=deadline_s)
+        result = await one.remove(going(desk.services.timing))
+        if _nothing_left(result):
+            after = await desk.read(row)  # what the ledger says counts, not what this pass believes
+            if not anything_open(after.ledger):
+                return await self._close(row, after)
+            reading = after
+        wait_s, said = _next(result)
+        verdict = self._verdict(reading.ledger, said=said)
+        standings = tuple(
+            Standing(facts=d.facts, wait=d.wait)
+            for d in result.driven
+            if d.facts.instance.state is not InstanceState.GONE
+        )
+        return self._left(reading, verdict, standings, wait_s=wait_s)
+
+    async def _close(self, row: DeploymentRow, reading: Reading) -> Remains:
+        async with self._desk.services.writing(row.organization_id) as conn:
+            await ledger.set_deployment_state(conn, row.id, to=DeploymentState.CLOSED)
+        logger.info("deployment closed: nothing of it is left", extra={"deployment_id": str(row.id)})
+        verdict = _deleting("Deleting", "nothing is left")
+        facts = StatusFacts(verdict=verdict, row=row, credential=reading.credential, standings=())
+        return Remains(done=True, wait_s=0.0, facts=facts)
+
+    def _left(
+        self, reading: Reading, verdict: Verdict, standings: tuple[Standing, ...], *, wait_s: float
+    ) -> Remains:
+        facts = StatusFacts(
+            verdict=verdict,
+            row=reading.ledger.deployment,
+            credential=reading.credential,
+            standings=standings,
+        )
+        return Remains(done=False, wait_s=wait_s, facts=facts)
+
+    def _verdict(self, snapshot: DeploymentLedger, *, said: str, reason: str = "") -> Verdict:
+        since = _under_way_since(snapshot)
+        age_s = 0.0 if since is None else (self._desk.services.clock.now() - since).total_seconds()
+        word = "DeletionStuck" if age_s > STUCK_AFTER_S else reason or "Deleting"
+        return _deleting(word, f"{said}; still there: {_summary(snapshot)}" if said else _summary(snapshot))
+
+
+def _deleting(reason: str, message: str) -> Verdict:
+    return Verdict(ready=False, reason=reason, message=message, phase="Deleting", progressing=True)
+
+
+def _nothing_left(result: PassResult) -> bool:
+    gone = all(d.facts.instance.state is InstanceState.GONE for d in result.driven)
+    return gone and result.groups_left == 0
+
+
+def _next(result: PassResult) -> tuple[float, str]:
+    """When to look again, and what is waited for in words."""
+    waits: list[Wait] = [d.wait for d in result.driven if d.facts.instance.state is not InstanceState.GONE]
+    if result.group_wait is not None:
+        waits.append(result.group_wait)
+    after_s = min((w.after_s for w in waits if w.after_s is not None), default=POLL_S)
+    return after_s, next((w.message for w in waits if w.message), "")
+
+
+def _under_way_since(snapshot: DeploymentLedger) -> datetime | None:
+    return min(
+        (row.changed_at for row in snapshot.resources if row.state is ResourceState.DELETING), default=None
+    )
+
+
+def _summary(snapshot: DeploymentLedger) -> str:
+    parts = [
+        f"{row.kind} {row.provider_ref or '(id not known yet)'} in {row.zone}"
+        for row in snapshot.resources
+        if row.state in OPEN_STATES
+    ]
+    shown = ", ".join(parts[:SHOWN])
+    return shown + (f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else "")

@@ -1,0 +1,114 @@
+"""Many small writes of one organization, gathered into one transaction.
+
+A pass drives two hundred instances at once, and each has something to write down before and after every call.
+A transaction for each would cost more than the calls. So a write waits a moment for company. What is promised
+stays exact: `write` returns when its transaction has committed, and whoever must not send a call before its
+intent is in the ledger awaits that.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from inventiv_operator.controllers.services import Services
+from inventiv_operator.domain.ids import OrganizationId
+from inventiv_operator.store.errors import DatabaseUnavailable, Fenced
+
+logger = logging.getLogger(__name__)
+
+GATHER_S = 0.01
+"""How long a write waits for others to share its transaction with."""
+LARGEST_BATCH = 100
+
+Operation = Callable[[AsyncConnection[Any]], Awaitable[object]]
+"""Writes through the connection it is given, and never commits. It may be run a second time, after a
+rollback.
+"""
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    operation: Operation
+    done: asyncio.Future[None]
+
+
+class LedgerWriter:
+    """One per process; organizations never share a transaction."""
+
+    def __init__(self, services: Services, *, gather_s: float = GATHER_S) -> None:
+        self._services = services
+        self._gather_s = gather_s
+        self._waiting: dict[OrganizationId, list[_Pending]] = {}
+        self._flushes: dict[OrganizationId, asyncio.Task[None]] = {}
+
+    async def write(self, organization_id: OrganizationId, operation: Operation) -> None:
+        """Returns once it has committed.
+
+        A write whose caller is cancelled may or may not have been made, as with any commit.
+
+        Raises:
+            Fenced: this process does not lead; nothing was written.
+            Conflict: of this operation alone; those that shared its transaction are not touched by it.
+            DatabaseUnavailable: the outcome is unknown.
+        """
+        pending = _Pending(operation=operation, done=asyncio.get_running_loop().create_future())
+        self._waiting.setdefault(organization_id, []).append(pending)
+        if organization_id not in self._flushes:
+            flush = asyncio.create_task(self._flush(organization_id), name="ledger writer")
+            self._flushes[organization_id] = flush
+        await pending.done
+
+    async def _flush(self, organization_id: OrganizationId) -> None:
+        try:
+            while True:
+                await self._services.clock.sleep(self._gather_s)
+                waiting = self._waiting.pop(organization_id, [])
+                batch, rest = waiting[:LARGEST_BATCH], waiting[LARGEST_BATCH:]
+                if rest:
+                    self._waiting[organization_id] = rest
+                if not batch:
+                    return
+                await self._commit(organization_id, batch)
+        finally:
+            del self._flushes[organization_id]
+            for pending in self._waiting.pop(organization_id, []):  # this task was cancelled
+                pending.done.cancel()
+
+    async def _commit(self, organization_id: OrganizationId, batch: list[_Pending]) -> None:
+        batch = [pending for pending in batch if not pending.done.done()]
+        try:
+            await self._transaction(organization_id, batch)
+        except asyncio.CancelledError:
+            for pending in batch:
+                pending.done.cancel()
+            raise
+        except (Fenced, DatabaseUnavailable) as error:
+            _fail(batch, error)
+        except Exception as error:  # noqa: BLE001 (handed to the one whose error it is)
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            # It was rolled back as a whole. One of them is the cause, and only that one may fail.
+            for pending in batch:
+                await self._commit(organization_id, [pending])
+        else:
+            for pending in batch:
+                if not pending.done.done():
+                    pending.done.set_result(None)
+
+    async def _transaction(self, organization_id: OrganizationId, batch: list[_Pending]) -> None:
+        if not batch:
+            return
+        async with self._services.writing(organization_id) as conn:
+            for pending in batch:
+                await pending.operation(conn)
+
+
+def _fail(batch: list[_Pending], error: Exception) -> None:
+    for pending in batch:
+        if not pending.done.done():
+            pending.done.set_exception(error)
