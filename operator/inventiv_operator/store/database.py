@@ -26,10 +26,11 @@ from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.domain.ledger import Fence
 from inventiv_operator.runtime.clock import Clock, SystemClock
 from inventiv_operator.store import connecting, schema
-from inventiv_operator.store.errors import DatabaseUnavailable, translate
+from inventiv_operator.store.errors import DatabaseUnavailable, StoreDefect, translate
 
 CHECK_AFTER_IDLE_S: Final = 5.0
 """A connection that was used more recently is trusted: a check costs a round trip."""
+IN_FAILED_TRANSACTION: Final = "25P02"
 
 
 class CommitObserver(Protocol):
@@ -169,7 +170,9 @@ class Database:
             yield conn
             if observer is not None:
                 await observer.before_commit()
-            await conn.execute(b"COMMIT", prepare=False)
+            cursor = await conn.execute(b"COMMIT", prepare=False)
+            if cursor.statusmessage != "COMMIT":  # after an error that the body kept to itself it is a rollback
+                raise StoreDefect(IN_FAILED_TRANSACTION)
             if observer is not None:
                 await observer.after_commit()
 

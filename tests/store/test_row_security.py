@@ -1,0 +1,373 @@
+"""Tenant A against everything of tenant B, for every table there is."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection, sql
+from psycopg import errors as pg
+from psycopg.rows import dict_row
+from pydantic import SecretStr
+
+from inventiv_operator.domain.ids import OrganizationId, ProviderRef, Zone
+from inventiv_operator.store import audit, claims, credentials, ledger, settings
+from inventiv_operator.store.database import Database
+from inventiv_operator.store.errors import BypassesRowSecurity, StoreDefect
+from inventiv_operator.store.keyring import Keyring
+from inventiv_operator.store.settings import ProviderSecrets
+from store.conftest import FENCE, NOW, Tenant, new_tenant, write_tenant
+from store.postgres_server import OPERATOR, OPERATOR_ROLE, Place
+
+KEYRING = Keyring(primary_id="k1", keys={"k1": b"k" * 32})
+OF_NO_TENANT = {"installation", "operator_lease", "instance_types", "schema_migrations"}
+"""Everything else must name the organization of each of its rows."""
+TENANT_TABLES = [
+    "action_logs",
+    "cloud_resources",
+    "deployments",
+    "instances",
+    "namespace_claims",
+    "organization_keys",
+    "organizations",
+    "project_claims",
+    "provider_settings",
+    "provider_zone_controls",
+    "providers",
+]
+_TABLES = """
+SELECT c.relname FROM pg_class c
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+"""
+_UNPROTECTED = f"""
+{_TABLES} AND c.relname <> ALL(%s) AND NOT (
+    c.relrowsecurity AND c.relforcerowsecurity
+    AND EXISTS (
+        SELECT FROM pg_policy p
+        WHERE p.polrelid = c.oid AND p.polcmd = '*' AND p.polroles = '{{0}}'
+          AND pg_get_expr(p.polqual, c.oid) = pg_get_expr(p.polwithcheck, c.oid)
+          AND pg_get_expr(p.polqual, c.oid) LIKE
+              '(%%id = (NULLIF(current_setting(''inventiv.organization_id''::text, true), ''''::text))::uuid)'
+    )
+)
+"""
+
+
+async def fill_every_table(db: Database, tenant: Tenant, *, zone: Zone) -> None:
+    instance = tenant.instance(int(zone[-1]))
+    async with db.writing(tenant.organization_id, FENCE) as conn:
+        await claims.claim(
+            conn, organization_id=tenant.organization_id, namespace=tenant.namespace, uid="namespace"
+        )
+        await settings.write_secrets(
+            conn,
+            tenant.credential_id,
+            ProviderSecrets(
+                project_id=tenant.project_id,
+                organization_ref=str(uuid4()),
+                access_key="SCW" + "A" * 17,
+                secret_key=SecretStr(str(uuid4())),
+            ),
+            keyring=KEYRING,
+        )
+        await credentials.set_validated(
+            conn,
+            tenant.credential_id,
+            ready=True,
+            reason="",
+            validated_at=NOW,
+            expires_at=None,
+            key_fingerprint="0123abcd",
+            access_key="SCW" + "A" * 17,
+            encryption_key_id="k1",
+        )
+        await credentials.remember_zone_control(
+            conn, tenant.credential_id, zone=zone, ref=ProviderRef(str(uuid4()))
+        )
+        await ledger.insert_instances(conn, [instance])
+        server, group = tenant.server(instance), tenant.group()
+        parts = [replace(part, zone=zone, role=f"{part.role}-{zone}") for part in (server, group)]
+        await ledger.insert_resources(conn, parts)
+        await audit.append(conn, organization_id=tenant.organization_id, action="test")
+
+
+@pytest.fixture
+async def mine(db: Database) -> Tenant:
+    tenant = new_tenant()
+    await write_tenant(db, tenant)
+    await fill_every_table(db, tenant, zone=Zone("fr-par-1"))
+    return tenant
+
+
+@pytest.fixture
+async def theirs(db: Database) -> Tenant:
+    tenant = new_tenant()
+    await write_tenant(db, tenant)
+    await fill_every_table(db, tenant, zone=Zone("fr-par-2"))
+    return tenant
+
+
+@pytest.fixture
+async def everything(place: Place) -> AsyncIterator[AsyncConnection[dict[str, Any]]]:
+    """Past row-level security."""
+    async with await AsyncConnection.connect(
+        place.superuser, autocommit=True, row_factory=dict_row
+    ) as conn:
+        yield conn
+
+
+def owner_column(table: str) -> sql.Identifier:
+    return sql.Identifier("id" if table == "organizations" else "organization_id")
+
+
+async def rows_of(
+    conn: AsyncConnection[dict[str, Any]], table: str, organization_id: UUID
+) -> list[dict[str, Any]]:
+    query = sql.SQL("SELECT * FROM {} WHERE {} = %s").format(sql.Identifier(table), owner_column(table))
+    return await (await conn.execute(query, (organization_id,))).fetchall()
+
+
+async def test_every_table_is_known_to_these_tests(everything: AsyncConnection[dict[str, Any]]) -> None:
+    found = {row["relname"] for row in await (await everything.execute(_TABLES.encode())).fetchall()}
+    assert found == OF_NO_TENANT | set(TENANT_TABLES)
+
+
+@pytest.mark.parametrize("table", TENANT_TABLES)
+async def test_T2_nothing_of_another_tenant_is_read(
+    db: Database, mine: Tenant, theirs: Tenant, everything: AsyncConnection[dict[str, Any]], table: str
+) -> None:
+    assert await rows_of(everything, table, theirs.organization_id), f"no row of {table} to look for"
+    async with db.reading(mine.organization_id) as conn:
+        cursor = await conn.execute(
+            sql.SQL("SELECT DISTINCT {} FROM {}").format(owner_column(table), sql.Identifier(table))
+        )
+        assert await cursor.fetchall() == [(mine.organization_id,)]
+
+
+@pytest.mark.parametrize("table", TENANT_TABLES)
+async def test_nothing_of_another_tenant_is_changed_or_deleted(
+    db: Database, mine: Tenant, theirs: Tenant, everything: AsyncConnection[dict[str, Any]], table: str
+) -> None:
+    before = await rows_of(everything, table, theirs.organization_id)
+    for column in before[0].keys() - ({"id"} if table == "action_logs" else set()):  # which nobody can set
+        statement = sql.SQL("UPDATE {} SET {} = {}").format(
+            sql.Identifier(table), sql.Identifier(column), sql.Identifier(column)
+        )
+        await _refused_or_without_effect(db, mine, theirs, table, statement)
+    await _refused_or_without_effect(
+        db, mine, theirs, table, sql.SQL("DELETE FROM {}").format(sql.Identifier(table))
+    )
+    assert await rows_of(everything, table, theirs.organization_id) == before
+
+
+async def _refused_or_without_effect(
+    db: Database, mine: Tenant, theirs: Tenant, table: str, statement: sql.Composed
+) -> None:
+    aimed = statement + sql.SQL(" WHERE {} = %s").format(owner_column(table))
+    try:
+        async with db.writing(mine.organization_id, FENCE) as conn:
+            cursor = await conn.execute(aimed, (theirs.organization_id,))
+            assert cursor.rowcount == 0
+    except StoreDefect as error:
+        assert error.sqlstate == pg.InsufficientPrivilege.sqlstate  # noqa: PT017 (both ways are fine)
+
+
+@pytest.mark.parametrize("table", TENANT_TABLES)
+async def test_no_row_is_inserted_for_another_tenant(
+    db: Database, mine: Tenant, theirs: Tenant, everything: AsyncConnection[dict[str, Any]], table: str
+) -> None:
+    row = (await rows_of(everything, table, theirs.organization_id))[0]
+    if table == "action_logs":
+        del row["id"]  # the database gives it
+    statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+        sql.Identifier(table),
+        sql.SQL(", ").join(map(sql.Identifier, row)),
+        sql.SQL(", ").join(sql.Placeholder() * len(row)),
+    )
+    values = [psycopg.types.json.Jsonb(value) if isinstance(value, dict) else value for value in row.values()]
+    with pytest.raises(StoreDefect) as caught:
+        async with db.writing(mine.organization_id, FENCE) as conn:
+            await conn.execute(statement, values)
+    assert caught.value.sqlstate == pg.InsufficientPrivilege.sqlstate
+
+
+@pytest.mark.parametrize("table", TENANT_TABLES)
+async def test_a_row_is_not_handed_to_another_tenant(
+    db: Database, mine: Tenant, theirs: Tenant, table: str
+) -> None:
+    statement = sql.SQL("UPDATE {} SET {} = %s").format(sql.Identifier(table), owner_column(table))
+    with pytest.raises(StoreDefect) as caught:
+        async with db.writing(mine.organization_id, FENCE) as conn:
+            await conn.execute(statement, (theirs.organization_id,))
+    assert caught.value.sqlstate == pg.InsufficientPrivilege.sqlstate
+
+
+_REFERENCES = """
+SELECT c.conrelid::regclass::text AS source, c.confrelid::regclass::text AS target,
+       array(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k(n, i)
+             JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.n ORDER BY k.i) AS columns
+FROM pg_constraint c
+WHERE c.contype = 'f' AND c.connamespace = 'public'::regnamespace
+"""
+
+
+async def test_no_row_refers_to_one_of_another_tenant(
+    mine: Tenant, theirs: Tenant, everything: AsyncConnection[dict[str, Any]]
+) -> None:
+    """Tried past row-level security, so that the foreign keys alone stand in the way."""
+    tried = 0
+    for reference in await (await everything.execute(_REFERENCES.encode())).fetchall():
+        source, target, columns = reference["source"], reference["target"], reference["columns"]
+        if target == "organizations":
+            assert columns == ["organization_id"], source
+            continue
+        assert columns[0] == "organization_id", f"{source} -> {target} is not bound to the tenant"
+        if target == "organization_keys":
+            continue  # a version, not an id: the tenant's own of that number is meant
+        [there] = [row["id"] for row in await rows_of(everything, target, theirs.organization_id)]
+        statement = sql.SQL("UPDATE {} SET {} = %s WHERE organization_id = %s").format(
+            sql.Identifier(source), sql.Identifier(columns[1])
+        )
+        with pytest.raises(pg.ForeignKeyViolation):
+            await everything.execute(statement, (there, mine.organization_id))
+        tried += 1
+    assert tried >= 6
+
+
+async def test_a_reused_connection_remembers_no_tenant(place: Place, mine: Tenant, theirs: Tenant) -> None:
+    async with Database(place.operator, max_size=1) as db:
+        assert await _namespaces(db, mine) == {mine.namespace}
+        assert await _namespaces(db, theirs) == {theirs.namespace}
+        with pytest.raises(RuntimeError):
+            async with db.writing(mine.organization_id, FENCE):
+                raise RuntimeError
+        assert await _visible_without_tenant(db) == 0
+        with pytest.raises(StoreDefect):
+            async with db.writing(mine.organization_id, FENCE) as conn:
+                await conn.execute("SELECT 1 / 0")
+        assert await _visible_without_tenant(db) == 0
+        assert await _namespaces(db, theirs) == {theirs.namespace}
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_a_body_that_hides_an_error_commits_nothing(db: Database, mine: Tenant, *, goes_on: bool) -> None:
+    """PostgreSQL answers COMMIT with a rollback then, and with no error."""
+    with pytest.raises(StoreDefect) as caught:
+        async with db.writing(mine.organization_id, FENCE) as conn:
+            await audit.append(conn, organization_id=mine.organization_id, action="lost")
+            with pytest.raises(pg.DivisionByZero):
+                await conn.execute("SELECT 1 / 0")
+            if goes_on:
+                await conn.execute("SELECT 1")
+    assert caught.value.sqlstate == pg.InFailedSqlTransaction.sqlstate
+    async with db.reading(mine.organization_id) as conn:
+        cursor = await conn.execute("SELECT count(*) FROM action_logs WHERE action = 'lost'")
+        assert await cursor.fetchone() == (0,)
+
+
+async def _namespaces(db: Database, tenant: Tenant) -> set[str]:
+    async with db.reading(tenant.organization_id) as conn:
+        cursor = await conn.execute("SELECT namespace FROM providers")
+        return {row[0] for row in await cursor.fetchall()}
+
+
+async def _visible_without_tenant(db: Database) -> int:
+    async with db.platform() as conn:
+        row = await (await conn.execute("SELECT count(*) FROM providers")).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+async def test_reading_changes_nothing(db: Database, mine: Tenant) -> None:
+    with pytest.raises(StoreDefect) as caught:
+        async with db.reading(mine.organization_id) as conn:
+            await audit.append(conn, organization_id=mine.organization_id, action="test")
+    assert caught.value.sqlstate == pg.ReadOnlySqlTransaction.sqlstate
+
+
+async def test_an_unknown_tenant_sees_nothing(db: Database, mine: Tenant) -> None:
+    async with db.reading(OrganizationId(uuid4())) as conn:
+        for table in TENANT_TABLES:
+            cursor = await conn.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))
+            assert await cursor.fetchone() == (0,)
+
+
+async def test_every_tenant_table_has_the_policy(everything: AsyncConnection[dict[str, Any]]) -> None:
+    cursor = await everything.execute(_UNPROTECTED.encode(), (list(OF_NO_TENANT),))
+    assert await cursor.fetchall() == []
+
+
+@pytest.mark.parametrize(
+    "security",
+    [
+        pytest.param("", id="none"),
+        pytest.param("ALTER TABLE fresh ENABLE ROW LEVEL SECURITY", id="not-forced"),
+        pytest.param(
+            "ALTER TABLE fresh ENABLE ROW LEVEL SECURITY; ALTER TABLE fresh FORCE ROW LEVEL SECURITY;"
+            "CREATE POLICY tenant ON fresh USING (true)",
+            id="everybody-may",
+        ),
+    ],
+)
+async def test_a_new_table_without_the_policy_is_noticed(own_place: Place, security: str) -> None:
+    own_place.server.run(
+        f"CREATE TABLE fresh (organization_id uuid); ALTER TABLE fresh OWNER TO inventiv_owner; {security}",
+        own_place.name,
+    )
+    with psycopg.connect(own_place.superuser) as conn:
+        found = conn.execute(_UNPROTECTED.encode(), (list(OF_NO_TENANT),)).fetchall()
+    assert found == [("fresh",)]
+
+
+async def test_start_up_notices_a_table_that_nothing_protects(own_place: Place) -> None:
+    own_place.server.run("CREATE TABLE fresh (organization_id uuid)", own_place.name)
+    async with Database(own_place.operator) as db:
+        with pytest.raises(BypassesRowSecurity, match="table fresh"):
+            await db.check()
+
+
+async def test_the_look_ups_are_for_the_operator_alone(own_place: Place) -> None:
+    own_place.server.run(
+        "CREATE ROLE passer_by LOGIN PASSWORD 'p'; GRANT USAGE ON SCHEMA public TO passer_by", own_place.name
+    )
+    try:
+        with psycopg.connect(own_place.server.url(own_place.name, "passer_by", "p"), autocommit=True) as conn:
+            names = conn.execute("SELECT proname, pronargs FROM pg_proc WHERE pronamespace = 'public'::regnamespace")
+            for name, number in names.fetchall():
+                nulls = sql.SQL(", ").join([sql.NULL] * number)
+                with pytest.raises(pg.InsufficientPrivilege):
+                    conn.execute(sql.SQL("SELECT {}({})").format(sql.Identifier(name), nulls))
+    finally:
+        own_place.server.run("DROP OWNED BY passer_by; DROP ROLE passer_by", own_place.name)
+
+
+async def test_the_look_ups_resist_a_search_path_of_the_caller(own_place: Place) -> None:
+    with psycopg.connect(own_place.superuser) as conn:
+        found = conn.execute(
+            "SELECT proname, proconfig FROM pg_proc"
+            " WHERE pronamespace = 'public'::regnamespace AND prosecdef ORDER BY 1"
+        ).fetchall()
+    assert len(found) == 7
+    assert all(config == ["search_path=pg_catalog, pg_temp"] for _, config in found)
+
+
+async def test_the_audit_log_only_grows(db: Database, mine: Tenant) -> None:
+    for statement in (b"DELETE FROM action_logs", b"UPDATE action_logs SET action = 'x'", b"TRUNCATE action_logs"):
+        with pytest.raises(StoreDefect) as caught:
+            async with db.writing(mine.organization_id, FENCE) as conn:
+                await conn.execute(statement)
+        assert caught.value.sqlstate == pg.InsufficientPrivilege.sqlstate
+
+
+async def test_the_operator_deletes_settings_and_key_material_only(own_place: Place) -> None:
+    with psycopg.connect(own_place.superuser) as conn:
+        found = conn.execute(
+            "SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'"
+            " AND (has_table_privilege(%(login)s, c.oid, 'DELETE') OR has_table_privilege(%(login)s, c.oid, 'TRUNCATE'))"
+            " ORDER BY 1",
+            {"login": OPERATOR},
+        ).fetchall()
+    assert [name for (name,) in found] == ["organization_keys", "provider_settings", "provider_zone_controls"]
+    assert OPERATOR_ROLE != OPERATOR
