@@ -131,7 +131,7 @@ def test_the_operators_role_is_what_its_client_calls_and_nothing_else(installed_
     assert granted == called
 
 
-def test_the_operator_itself_writes_a_status_and_no_spec_of_pods(installed_stack: Stack) -> None:
+def test_the_operator_writes_statuses_and_neither_specs_nor_secrets(installed_stack: Stack) -> None:
     user = "system:serviceaccount:inventiv-system:inventiv-operator"
     assert may(installed_stack, user, "patch", "deployments.inventiv.io/status", namespace=None)
     for verb, resource in (
