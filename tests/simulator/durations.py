@@ -46,28 +46,24 @@ def _of_action(action: str, at_s: float, reads: Sequence[Read]) -> dict[str, flo
 
     gone = first(lambda server: server is None)
     stopped = first(lambda server: server is not None and server["state"] == "stopped")
-    match action:
-        case "poweron":
-            placed = first(lambda server: server is not None and server["location"] is not None)
-            running = first(lambda server: server is not None and server["state"] == "running")
-            leased = first(lambda server: server is not None and _all_attached(server))
-            return {
-                "allocate_s": min(placed, running),
-                "boot_s": running,
-                "guest_s": max(0.0, leased - running),
-            }
-        case "terminate" if stopped < gone:
-            return {"terminate_s": stopped, "terminate_via_stopped_s": gone - stopped}
-        case "terminate":
-            return {"terminate_s": gone, "terminate_via_stopped_s": 0.0}
-        case "poweroff":
-            return {"stop_s": stopped}
-        case "stop_in_place":
-            return {"standby_s": first(lambda s: s is not None and s["state"] == "stopped in place")}
-        case "reboot":
-            return {"reboot_s": first(lambda s: s is not None and s["state"] == "running")}
-        case _:
-            return {}
+    standby = first(lambda server: server is not None and server["state"] == "stopped in place")
+    running = first(lambda server: server is not None and server["state"] == "running")
+    if action == "terminate":
+        is_seen_stopped = stopped < gone
+        return {
+            "terminate_s": min(stopped, gone),
+            "terminate_via_stopped_s": gone - stopped if is_seen_stopped else 0.0,
+        }
+    if action == "poweron":
+        placed = first(lambda server: server is not None and server["location"] is not None)
+        booted = first(lambda server: server is not None and _has_booted(server))
+        return {"allocate_s": min(placed, running), "boot_s": running, "guest_s": max(0.0, booted - running)}
+    simple = {
+        "poweroff": ("stop_s", stopped),
+        "stop_in_place": ("standby_s", standby),
+        "reboot": ("reboot_s", running),
+    }
+    return dict([simple[action]]) if action in simple else {}
 
 
 def _has_booted(server: dict[str, Any]) -> bool:

@@ -1,28 +1,26 @@
 """Plays a recorded cassette against a world of its own.
 
-Ids and addresses of the recording are replaced by those the simulator gave for the same things, and the clock is
-set to the recorded instants. How long a thing took was the provider's mood; the world is told it beforehand
+Ids and addresses of the recording are replaced by those the simulator gave for the same things, and the clock
+is set to the recorded instants. How long a thing took was the provider's mood; the world is told beforehand
 (`durations`), so that what is compared is what it then answers. Endpoints that the simulator does not have
 (placement groups and interfaces of v2alpha1, file systems) are carried out on the world directly, uncounted.
 """
 
-import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import unquote
 
 import httpx
+
 from scaleway_simulator.app import create_app
 from scaleway_simulator.identity import ApiKey
 from scaleway_simulator.placement import add_nic, new_placement_group, remove_nic
-from scaleway_simulator.records import Image, LocalVolume
+from scaleway_simulator.records import Image
 from scaleway_simulator.settings import Settings
 from scaleway_simulator.world import World
-
 from simulator.durations import durations_of
 from simulator.recordings import Exchange
 from simulator.shapes import differences
@@ -139,9 +137,8 @@ class Replay:
         elif isinstance(recorded, list) and isinstance(simulated, list):
             for one, other in self._paired(recorded, simulated):
                 self._learn(one, other)
-        elif isinstance(recorded, str) and isinstance(simulated, str):
-            if NAMES.fullmatch(recorded) and NAMES.fullmatch(simulated) and recorded not in FIXED:
-                self._names.setdefault(recorded, simulated)
+        elif _is_name(recorded) and _is_name(simulated):
+            self._names.setdefault(recorded, simulated)
 
     def _paired(self, recorded: list[Any], simulated: list[Any]) -> Iterator[tuple[Any, Any]]:
         left = list(simulated)
@@ -246,12 +243,17 @@ class Replay:
         return f"/iam/v1alpha1/api-keys/{access_key}"
 
 
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and NAMES.fullmatch(value) is not None and value not in FIXED
+
+
 def _moods_of(exchange: Exchange) -> dict[str, Any]:
     """What the provider was free to do either way at that moment."""
     names: tuple[str, ...] = ()
     if exchange.status == 200 and isinstance(exchange.request, dict) and exchange.request.get("reverse"):
         names = (exchange.request["reverse"],)
-    is_null = '"admin_password_encryption_ssh_key_id": null' in json.dumps(exchange.response)
+    is_server = "/servers" in exchange.template and "/products/" not in exchange.template
+    is_null = is_server and '"admin_password_encryption_ssh_key_id": null' in json.dumps(exchange.response)
     return {"null_password_key": "always" if is_null else "never", "resolving_names": names}
 
 
@@ -326,8 +328,6 @@ def _guessed(exchange: Exchange) -> dict[str, Any]:
     return guess
 
 
-def play(exchanges: Sequence[Exchange]) -> list[Verdict]:
-    return asyncio.run(Replay(exchanges).run())
-
-
-__all__ = ["LocalVolume", "Verdict", "play", "replace", "unquote"]
+async def play(exchanges: Sequence[Exchange]) -> list[Verdict]:
+    """One verdict for each exchange that counts, in the order of the cassette."""
+    return await Replay(exchanges).run()

@@ -71,10 +71,7 @@ def server(world: World, thing: Server) -> dict[str, Any]:
 def _password_key(world: World, thing: Server) -> dict[str, Any]:
     """Without a key, `null` or nothing at all: of two reads within a second one was recorded with each."""
     if thing.password_key_id is not None:
-        return {
-            "admin_password_encryption_ssh_key_id": thing.password_key_id,
-            "admin_password_encrypted_value": None,
-        }
+        return {"admin_password_encryption_ssh_key_id": thing.password_key_id}
     how = world.settings.null_password_key
     is_null = how == "always" or (how == "mixed" and world.random.random() < NULL_SHARE)
     return {"admin_password_encryption_ssh_key_id": None} if is_null else {}
