@@ -68,12 +68,13 @@ def moment(raw: Mapping[str, Any], name: str) -> datetime:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def _tags(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    value = raw.get("tags")
+def _texts(raw: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Absent is none at all."""
+    value = raw.get(name)
     if value is None:
         return ()
-    if type(value) is not list or not all(type(tag) is str for tag in value):
-        raise BadShape("tags is no list of texts")
+    if type(value) is not list or not all(type(each) is str for each in value):
+        raise BadShape(f"{name} is no list of texts")
     return tuple(value)
 
 
@@ -103,7 +104,7 @@ def server(raw: Mapping[str, Any]) -> SeenServer:
         state_detail=raw["state_detail"] if type(raw.get("state_detail")) is str else "",
         commercial_type=text(raw, "commercial_type"),
         project_id=text(raw, "project"),
-        tags=_tags(raw),
+        tags=_texts(raw, "tags"),
         created_at=moment(raw, "creation_date"),
         volumes=_attached_volumes(raw.get("volumes")),
         addresses=_attached_addresses(raw),
@@ -154,7 +155,7 @@ def block_volume(raw: Mapping[str, Any]) -> SeenVolume:
         status=VolumeStatus(text(raw, "status")),
         size_bytes=_number(raw, "size"),
         project_id=text(raw, "project_id"),
-        tags=_tags(raw),
+        tags=_texts(raw, "tags"),
         attached_to=tuple(
             _ref(each, "product_resource_id") for each in _objects(raw.get("references"), "references")
         ),
@@ -172,7 +173,7 @@ def local_volume(raw: Mapping[str, Any]) -> SeenVolume:
         status=VolumeStatus(text(raw, "state")),
         size_bytes=_number(raw, "size"),
         project_id=text(raw, "project"),
-        tags=_tags(raw),
+        tags=_texts(raw, "tags"),
         attached_to=() if holder is None else (_ref(_object(holder, "server")),),
         created_at=moment(raw, "creation_date"),
         perf_iops=None,
@@ -185,7 +186,7 @@ def security_group(raw: Mapping[str, Any]) -> SeenSecurityGroup:
         name=text(raw, "name"),
         project_id=text(raw, "project"),
         project_default=_flag(raw, "project_default"),
-        tags=_tags(raw),
+        tags=_texts(raw, "tags"),
         created_at=moment(raw, "creation_date") if raw.get("creation_date") is not None else None,
     )
 
@@ -197,7 +198,7 @@ def address(raw: Mapping[str, Any]) -> SeenAddress:
         ref=_ref(raw),
         address=text(raw, "prefix" if raw.get("address") is None else "address"),
         project_id=text(raw, "project"),
-        tags=_tags(raw),
+        tags=_texts(raw, "tags"),
         attached_to=None if holder is None else _ref(_object(holder, "server")),
     )
 
@@ -267,9 +268,7 @@ def local_images(content: Any) -> tuple[LocalImage, ...]:
             ref=_ref(raw),
             label=text(raw, "label"),
             zone=text(raw, "zone"),
-            commercial_types=frozenset(
-                name for name in raw.get("compatible_commercial_types") or () if type(name) is str
-            ),
+            commercial_types=frozenset(_texts(raw, "compatible_commercial_types")),
         )
         for raw in list_of(content, "local_images")
     )

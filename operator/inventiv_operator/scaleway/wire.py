@@ -81,9 +81,7 @@ class AiohttpWire:
         """Raises ValueError when the CA file is unusable."""
         self._session = aiohttp.ClientSession(
             trust_env=False,
-            connector=aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=KEEP_ALIVE_S, ssl=tls_context(self._ca_file)
-            ),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S, ssl=self._tls()),
             cookie_jar=aiohttp.DummyCookieJar(),
             raise_for_status=False,
         )
@@ -91,6 +89,13 @@ class AiohttpWire:
         # Retries are the queue's. A test on a real socket says so, should this attribute ever go.
         self._session._retry_connection = False  # noqa: SLF001
         return self
+
+    def _tls(self) -> ssl.SSLContext | bool:
+        """Loading the authorities takes a while; a simulator without TLS does not need them."""
+        urls = (self._api_url, "" if self._proxy is None else self._proxy.scheme)
+        if self._ca_file is None and not any(url.startswith("https") for url in urls):
+            return True
+        return tls_context(self._ca_file)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
