@@ -5,20 +5,22 @@ end as httpx's own errors, and a request goes on at the provider when its client
 """
 
 import asyncio
-from types import TracebackType
-from typing import Self
+from collections.abc import MutableMapping
+from typing import Any
 
 import httpx
 from starlette.types import ASGIApp
 
 from scaleway_simulator.errors import ConnectionDropped
 
+CLIENT = ("127.0.0.1", 50_000)
+
 
 class InProcessTransport(httpx.AsyncBaseTransport):
     """Close it to cancel requests whose client has left; they would otherwise outlive the event loop."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._inner = httpx.ASGITransport(app=app)
+        self._app = app
         self._running: set[asyncio.Task[httpx.Response]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -26,8 +28,8 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         httpx.ReadTimeout: no answer within the request's read time-out; it may take effect still.
         httpx.RemoteProtocolError: the connection was dropped by a fault.
         """
-        await request.aread()
-        task = asyncio.get_running_loop().create_task(self._inner.handle_async_request(request))
+        body = await request.aread()
+        task = asyncio.get_running_loop().create_task(self._exchange(request, body))
         self._running.add(task)
         task.add_done_callback(self._forget)
         read_s = request.extensions.get("timeout", {}).get("read")
@@ -40,23 +42,49 @@ class InProcessTransport(httpx.AsyncBaseTransport):
             message = "Server disconnected without sending a response."
             raise httpx.RemoteProtocolError(message, request=request) from exc
 
+    async def _exchange(self, request: httpx.Request, body: bytes) -> httpx.Response:
+        status = 500
+        headers: list[tuple[bytes, bytes]] = []
+        parts: list[bytes] = []
+
+        async def receive() -> MutableMapping[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers.extend(message["headers"])
+            else:
+                parts.append(message.get("body", b""))
+
+        await self._app(_scope_of(request), receive, send)
+        return httpx.Response(status, headers=headers, content=b"".join(parts), request=request)
+
     def _forget(self, task: asyncio.Task[httpx.Response]) -> None:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # seen; the client may have left
 
     async def aclose(self) -> None:
+        """End what is still on its way: it has not taken effect, and never will."""
         for task in list(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def __aenter__(self) -> Self:
-        return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        await self.aclose()
+def _scope_of(request: httpx.Request) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": request.method,
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "scheme": request.url.scheme,
+        "path": request.url.path,
+        "raw_path": request.url.raw_path.partition(b"?")[0],
+        "query_string": request.url.query,
+        "server": (request.url.host, request.url.port),
+        "client": CLIENT,
+        "root_path": "",
+    }
