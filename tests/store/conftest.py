@@ -9,7 +9,14 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from inventiv_operator.domain.ids import CredentialId, DeploymentId, InstanceId, OrganizationId, ResourceId, Zone
+from inventiv_operator.domain.ids import (
+    CredentialId,
+    DeploymentId,
+    InstanceId,
+    OrganizationId,
+    ResourceId,
+    Zone,
+)
 from inventiv_operator.domain.ledger import (
     Fence,
     NewInstance,

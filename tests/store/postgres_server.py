@@ -62,7 +62,9 @@ class PostgresServer:
             self.process = None
 
     def url(self, database: str, user: str, password: str, *, port: int | None = None) -> str:
-        return make_conninfo(host=LOOPBACK, port=port or self.port, dbname=database, user=user, password=password)
+        return make_conninfo(
+            host=LOOPBACK, port=port or self.port, dbname=database, user=user, password=password
+        )
 
     def superuser(self, database: str = "postgres") -> str:
         return self.url(database, "postgres", SUPERUSER_PASSWORD)
@@ -123,6 +125,6 @@ def running_server(directory: Path) -> Iterator[PostgresServer]:
         try:
             yield server
         finally:
-            server.stop(signal.SIGQUIT)
+            server.stop()
     finally:
         shutil.rmtree(home, ignore_errors=True)

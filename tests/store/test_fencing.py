@@ -125,7 +125,9 @@ async def test_B7_a_write_that_waits_behind_a_take_over_is_fenced(own_place: Pla
     assert await states(first, tenant) == []
 
 
-async def test_B7_a_frozen_leader_does_not_hold_the_lease_for_ever(own_place: Place, second: Database) -> None:
+async def test_B7_a_frozen_leader_does_not_hold_the_lease_for_ever(
+    own_place: Place, second: Database
+) -> None:
     """Its open transaction is ended by the server, and what it wrote is undone."""
     async with Database(own_place.operator, idle_in_transaction_s=0.3) as frozen:
         old, new = Lease(frozen, holder="old"), Lease(second, holder="new")
@@ -190,7 +192,9 @@ async def test_a_released_lease_is_taken_at_once(own_place: Place, first: Databa
     assert new.fence().epoch == 2
 
 
-async def test_the_loop_takes_keeps_and_hands_over(own_place: Place, first: Database, second: Database) -> None:
+async def test_the_loop_takes_keeps_and_hands_over(
+    own_place: Place, first: Database, second: Database
+) -> None:
     stops = asyncio.Event(), asyncio.Event()
     old = Lease(first, holder="old", duration_s=5.0, renew_s=0.02)
     new = Lease(second, holder="new", duration_s=5.0, renew_s=0.02)

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+import pytest_asyncio
 from psycopg import AsyncConnection, sql
 from psycopg import errors as pg
 from psycopg.rows import dict_row
@@ -93,28 +94,28 @@ async def fill_every_table(db: Database, tenant: Tenant, *, zone: Zone) -> None:
         await audit.append(conn, organization_id=tenant.organization_id, action="test")
 
 
-@pytest.fixture
-async def mine(db: Database) -> Tenant:
+async def _filled(place: Place, zone: Zone) -> Tenant:
     tenant = new_tenant()
-    await write_tenant(db, tenant)
-    await fill_every_table(db, tenant, zone=Zone("fr-par-1"))
+    async with Database(place.operator) as db:
+        await write_tenant(db, tenant)
+        await fill_every_table(db, tenant, zone=zone)
     return tenant
 
 
-@pytest.fixture
-async def theirs(db: Database) -> Tenant:
-    tenant = new_tenant()
-    await write_tenant(db, tenant)
-    await fill_every_table(db, tenant, zone=Zone("fr-par-2"))
-    return tenant
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def mine(place: Place) -> Tenant:
+    return await _filled(place, Zone("fr-par-1"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def theirs(place: Place) -> Tenant:
+    return await _filled(place, Zone("fr-par-2"))
 
 
 @pytest.fixture
 async def everything(place: Place) -> AsyncIterator[AsyncConnection[dict[str, Any]]]:
     """Past row-level security."""
-    async with await AsyncConnection.connect(
-        place.superuser, autocommit=True, row_factory=dict_row
-    ) as conn:
+    async with await AsyncConnection.connect(place.superuser, autocommit=True, row_factory=dict_row) as conn:
         yield conn
 
 
@@ -252,7 +253,9 @@ async def test_a_reused_connection_remembers_no_tenant(place: Place, mine: Tenan
 
 
 @pytest.mark.parametrize("goes_on", [True, False])
-async def test_a_body_that_hides_an_error_commits_nothing(db: Database, mine: Tenant, *, goes_on: bool) -> None:
+async def test_a_body_that_hides_an_error_commits_nothing(
+    db: Database, mine: Tenant, *, goes_on: bool
+) -> None:
     """PostgreSQL answers COMMIT with a rollback then, and with no error."""
     with pytest.raises(StoreDefect) as caught:
         async with db.writing(mine.organization_id, FENCE) as conn:
@@ -334,7 +337,9 @@ async def test_the_look_ups_are_for_the_operator_alone(own_place: Place) -> None
     )
     try:
         with psycopg.connect(own_place.server.url(own_place.name, "passer_by", "p"), autocommit=True) as conn:
-            names = conn.execute("SELECT proname, pronargs FROM pg_proc WHERE pronamespace = 'public'::regnamespace")
+            names = conn.execute(
+                "SELECT proname, pronargs FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+            )
             for name, number in names.fetchall():
                 nulls = sql.SQL(", ").join([sql.NULL] * number)
                 with pytest.raises(pg.InsufficientPrivilege):
@@ -354,7 +359,11 @@ async def test_the_look_ups_resist_a_search_path_of_the_caller(own_place: Place)
 
 
 async def test_the_audit_log_only_grows(db: Database, mine: Tenant) -> None:
-    for statement in (b"DELETE FROM action_logs", b"UPDATE action_logs SET action = 'x'", b"TRUNCATE action_logs"):
+    for statement in (
+        b"DELETE FROM action_logs",
+        b"UPDATE action_logs SET action = 'x'",
+        b"TRUNCATE action_logs",
+    ):
         with pytest.raises(StoreDefect) as caught:
             async with db.writing(mine.organization_id, FENCE) as conn:
                 await conn.execute(statement)

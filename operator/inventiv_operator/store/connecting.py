@@ -32,6 +32,7 @@ _REFUSED_LOGIN = re.compile(
 )
 _UNKNOWN_DATABASE = re.compile(r"database \".*\" does not exist")
 _FORBIDDEN_DATABASE = re.compile(r"permission denied for database")
+_UNACCEPTABLE = re.compile(r"invalid \S+ value|invalid integer value|invalid port number")
 _TLS = re.compile(r"server does not support SSL|certificate verify failed|root certificate file")
 
 PARAMETERS: Final[dict[str, Any]] = {
@@ -105,7 +106,7 @@ def classify(error: psycopg.Error, parameters: dict[str, Any]) -> StoreError:
         misconfigured = DatabaseMisconfigured(
             f"PostgreSQL at {where} cannot be reached by TLS as sslmode and sslrootcert ask for"
         )
-    elif isinstance(error, psycopg.ProgrammingError):
+    elif isinstance(error, psycopg.ProgrammingError) or _UNACCEPTABLE.search(text):
         misconfigured = DatabaseMisconfigured("the database URL holds a value that libpq does not accept")
     return misconfigured or DatabaseUnavailable(f"PostgreSQL at {where} cannot be reached")
 

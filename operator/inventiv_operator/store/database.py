@@ -9,8 +9,11 @@ tenant and fence go to the server in one round trip; every psycopg error leaves 
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -30,6 +33,8 @@ from inventiv_operator.store.errors import DatabaseUnavailable, StoreDefect, tra
 
 CHECK_AFTER_IDLE_S: Final = 5.0
 """A connection that was used more recently is trusted: a check costs a round trip."""
+CHECK_WITHIN_S: Final = 2.0
+ROLLBACK_WITHIN_S: Final = 1.0
 IN_FAILED_TRANSACTION: Final = "25P02"
 
 
@@ -42,9 +47,31 @@ class CommitObserver(Protocol):
 
 
 class Session(AsyncConnection[tuple[Any, ...]]):
-    """A pooled connection that knows when it was last used (monotonic seconds)."""
+    """A pooled connection that knows when it was last used (monotonic seconds) and can be given up at once."""
 
     used_at_s: float = 0.0
+    ran_out: bool = False
+
+    @contextlib.contextmanager
+    def limited_to(self, limit_s: float) -> Iterator[None]:
+        """Whatever waits for the server longer than this gets an OperationalError, and `ran_out` is set.
+
+        A cancellation would not do: psycopg then asks the server to cancel, and waits for it, for ten seconds
+        when the network is silent.
+        """
+        limit = asyncio.get_running_loop().call_later(limit_s, self._hang_up)
+        try:
+            yield
+        finally:
+            limit.cancel()
+
+    def _hang_up(self) -> None:
+        self.ran_out = True
+        with (
+            contextlib.suppress(OSError, psycopg.Error),
+            socket.socket(fileno=os.dup(self.pgconn.socket)) as line,
+        ):
+            line.shutdown(socket.SHUT_RDWR)
 
 
 class Database:
@@ -171,7 +198,9 @@ class Database:
             if observer is not None:
                 await observer.before_commit()
             cursor = await conn.execute(b"COMMIT", prepare=False)
-            if cursor.statusmessage != "COMMIT":  # after an error that the body kept to itself it is a rollback
+            if (
+                cursor.statusmessage != "COMMIT"
+            ):  # after an error that the body kept to itself it is a rollback
                 raise StoreDefect(IN_FAILED_TRANSACTION)
             if observer is not None:
                 await observer.after_commit()
@@ -184,26 +213,21 @@ class Database:
         except (psycopg.Error, PoolTimeout, PoolClosed, TooManyRequests) as error:
             raise translate(error) from None
         try:
-            async with asyncio.timeout(self._transaction_timeout_s) as limit:
+            with conn.limited_to(self._transaction_timeout_s):
                 yield conn
         except psycopg.Error as error:
+            if conn.ran_out:
+                raise DatabaseUnavailable("PostgreSQL did not answer in time") from None
             raise translate(error) from None
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise DatabaseUnavailable("PostgreSQL did not answer in time") from None
         finally:
             await self._give_back(conn)
 
     async def _give_back(self, conn: Session) -> None:
         status = conn.pgconn.transaction_status
         if status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}:
-            try:
-                async with asyncio.timeout(1.0):
-                    await conn.execute(b"ROLLBACK", prepare=False)
-            except (psycopg.Error, TimeoutError):
-                await conn.close()
-        elif status != TransactionStatus.IDLE:
+            with contextlib.suppress(psycopg.Error), conn.limited_to(ROLLBACK_WITHIN_S):
+                await conn.execute(b"ROLLBACK", prepare=False)
+        if conn.ran_out or conn.pgconn.transaction_status != TransactionStatus.IDLE:
             await conn.close()
         conn.used_at_s = asyncio.get_running_loop().time()
         await self._pool.putconn(conn)
@@ -211,7 +235,8 @@ class Database:
 
 async def _check(conn: Session) -> None:
     if asyncio.get_running_loop().time() - conn.used_at_s > CHECK_AFTER_IDLE_S:
-        await AsyncConnectionPool.check_connection(conn)
+        with conn.limited_to(CHECK_WITHIN_S):
+            await AsyncConnectionPool.check_connection(conn)
 
 
 def _literal(value: UUID) -> str:

@@ -27,7 +27,8 @@ from inventiv_operator.store.connecting import connect_blocking
 from inventiv_operator.store.errors import DatabaseMisconfigured, SchemaMismatch, translate
 
 TIMEOUT_S: Final = 600.0
-_PASSED_ON: Final = ("sslrootcert", "sslcert", "sslkey", "connect_timeout")
+_LOCK: Final = f"SET lock_timeout = '{TIMEOUT_S:.0f}s'; SELECT pg_advisory_lock(7364943, -1)"
+_PASSED_ON: Final = ("sslrootcert", "sslcert", "sslkey")
 
 
 class MigrationFailed(SchemaMismatch):
@@ -60,6 +61,9 @@ def migrate(url: SecretStr, *, operator_role: str) -> Migrated:
     """
     with connect_blocking(url) as conn:
         try:
+            # For roles and grants, which PostgreSQL lets two change at once only at the cost of an error. The
+            # lock is the session's and ends with it; dbmate has its own for the files.
+            conn.execute(_LOCK.encode())
             before = _versions(conn)
             unknown = sorted(before - set(schema.VERSIONS))
             if unknown:
