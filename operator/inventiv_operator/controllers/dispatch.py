@@ -1,8 +1,8 @@
 """From a key on the queue to the controller that knows it, and from a seam's error to what happens next.
 
-Only the leader works. A process that does not lead drops its keys: when it becomes the leader everything is
-put on the queue again. Errors of a seam that is away (database, API server) are no defects: the key backs off
-with a quiet line, and the object says so where it can.
+Only the leader works; on becoming it everything is put on the queue again. Errors of a seam that is away
+(database, API server) are no defects: the key backs off with a quiet line, and the object says so where it
+can.
 """
 
 import logging
@@ -17,16 +17,15 @@ from inventiv_operator.controllers.waking import Enqueue, Waking
 from inventiv_operator.domain.ids import CredentialId, OrganizationId
 from inventiv_operator.kube.errors import Conflict as KubeConflict
 from inventiv_operator.kube.errors import KubeError
-from inventiv_operator.kube.kinds import CREDENTIAL, DEPLOYMENT, NAMESPACE, ORGANIZATION, OURS, SECRET
+from inventiv_operator.kube.kinds import CREDENTIAL, DEPLOYMENT, NAMESPACE, ORGANIZATION, SECRET
 from inventiv_operator.runtime.queue import DONE, Key, Lane, QueueKey, Result, SweepKey
 from inventiv_operator.store.errors import Conflict, DatabaseBusy, DatabaseUnavailable, Fenced, StoreError
 
 logger = logging.getLogger(__name__)
 
 AGAIN = Result(back_off=True)
-OBJECTS = frozenset(kind.kind for kind in OURS)
-BLIND_LOOK_S = 30.0
-"""How often a key is looked at while the database is away."""
+STAND_BY = Result(requeue_after_s=30.0)
+"""Without the lease nothing is done, and nothing is dropped: the lease may come back unnoticed."""
 
 
 class Reconciler(Protocol):
@@ -99,11 +98,15 @@ class Dispatcher:
     async def _put_off(self, key: QueueKey, error: KubeError | StoreError) -> Result:
         extra = {"error": str(error)}
         match error:
-            case Fenced():  # the leader has every key on its queue, as this process will when it leads again
+            case Fenced():
                 logger.info("step given up: this process does not lead any more", extra=extra)
-                return DONE
-            case Conflict() | KubeConflict():
-                logger.debug("step put off: it moved on meanwhile", extra=extra)
+                return STAND_BY
+            case Conflict(constraint=constraint):
+                logger.info(
+                    "step put off: a row moved on meanwhile", extra={**extra, "constraint": constraint}
+                )
+            case KubeConflict():
+                logger.debug("step put off: the object moved on meanwhile", extra=extra)
             case DatabaseBusy():
                 logger.info("step put off: the database is busy", extra=extra)
             case DatabaseUnavailable():
@@ -116,14 +119,10 @@ class Dispatcher:
     # -- without the lease -----------------------------------------------------------------------------------
 
     async def _idle(self, key: QueueKey) -> Result:
-        """Another process leads, or nobody does because the database is away; only then is there"
-        " something to say.
-        """
-        why = self._standing.database_away
-        if not why or isinstance(key, SweepKey) or key.kind not in OBJECTS:
-            return DONE
-        await self._say_outage(key, why)
-        return Result(requeue_after_s=BLIND_LOOK_S)
+        """Another process leads, or nobody can because the database is away: only then is something said."""
+        if why := self._standing.database_away:
+            await self._say_outage(key, why)
+        return STAND_BY
 
     async def _say_outage(self, key: QueueKey, why: str) -> None:
         if isinstance(key, SweepKey):

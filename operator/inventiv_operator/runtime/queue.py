@@ -147,7 +147,7 @@ class WorkQueue:
         *,
         clock: Clock,
         metrics: QueueMetrics,
-        workers: int = 16,
+        workers: int = 64,
         step_s: float = STEP_S,
         hard_step_s: float = HARD_STEP_S,
         jitter: Callable[[], float] = random.random,

@@ -13,9 +13,9 @@ from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.waking import Enqueue
 from inventiv_operator.domain.ids import CredentialId, OrganizationId
 from inventiv_operator.domain.ledger import DeploymentState
-from inventiv_operator.kube.kinds import CREDENTIAL, DEPLOYMENT
+from inventiv_operator.kube.kinds import CREDENTIAL, DEPLOYMENT, ORGANIZATION
 from inventiv_operator.runtime.queue import Key, Lane, SweepKey
-from inventiv_operator.store import credentials, ledger
+from inventiv_operator.store import credentials, ledger, organizations
 from inventiv_operator.store.errors import StoreError
 
 logger = logging.getLogger(__name__)
@@ -52,11 +52,15 @@ class Terminator:
         async with self._services.db.platform() as conn:
             deployments = await ledger.pending_deployments(conn)
             rows = await credentials.rows_to_sweep(conn)
+            tenants = await organizations.all_open(conn)
         for organization_id, namespace, name, state in deployments:
             key = Key(DEPLOYMENT.kind, namespace, name)
             is_leaving = state == DeploymentState.CLOSING
             if is_leaving or (state == DeploymentState.OPEN and _may_be_gone(key, living)):
                 self._enqueue(key, organization=str(organization_id), lane=Lane.DELETE)
+        for tenant in tenants:
+            if _may_be_gone(key := Key(ORGANIZATION.kind, "", tenant.name), living):
+                self._enqueue(key, organization=str(tenant.id), lane=Lane.DELETE)
         for organization_id, credential_id, namespace, name, state in rows:
             if state != "open":
                 self._enqueue(

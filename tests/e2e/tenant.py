@@ -1,0 +1,155 @@
+"""A tenant on the real API server: its objects, and waiting for what they say."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from local_stack.simulator_client import SimulatorClient, TenantKey
+from local_stack.stack import Stack
+
+Json = dict[str, Any]
+
+WITHIN_S = 60.0
+FAST_WORLD = {
+    "boot_s": 0.3,
+    "allocate_s": 0.1,
+    "guest_s": 0.0,
+    "terminate_s": 0.3,
+    "detach_s": 0.1,
+    "delete_detach_s": 0.1,
+}
+GROUP = "inventiv.io/v1alpha1"
+
+
+def until(
+    true: Callable[[], object], *, what: str, within_s: float = WITHIN_S, tell: Callable[[], str] = str
+) -> None:
+    """Poll under a deadline; `tell` adds to the failure."""
+    deadline_s = time.monotonic() + within_s
+    while not true():
+        if time.monotonic() > deadline_s:
+            pytest.fail(f"{what}: not within {within_s:g} s\n{tell()}")
+        time.sleep(0.1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    stack: Stack
+    simulator: SimulatorClient
+    key: TenantKey
+    name: str
+
+    # -- objects -------------------------------------------------------------------------------------------
+
+    def namespace(self) -> Json:
+        return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name}}
+
+    def organization(self, **spec: Any) -> Json:
+        return {
+            "apiVersion": GROUP,
+            "kind": "Organization",
+            "metadata": {"name": self.name},
+            "spec": {"namespaces": [self.name], **spec},
+        }
+
+    def secret(self, key: TenantKey | None = None, **data: str) -> Json:
+        used = key or self.key
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": "scaleway",
+                "namespace": self.name,
+                "labels": {"inventiv.io/credential": "true"},
+            },
+            "stringData": {"SCW_ACCESS_KEY": used.access_key, "SCW_SECRET_KEY": used.secret_key, **data},
+        }
+
+    def credential(self, **spec: Any) -> Json:
+        return {
+            "apiVersion": GROUP,
+            "kind": "ProviderCredential",
+            "metadata": {"name": "scaleway", "namespace": self.name},
+            "spec": {"projectID": self.key.project_id, "secretRef": {"name": "scaleway"}, **spec},
+        }
+
+    def deployment(self, name: str = "web", *, replicas: int = 1, **spec: Any) -> Json:
+        return {
+            "apiVersion": GROUP,
+            "kind": "Deployment",
+            "metadata": {"name": name, "namespace": self.name},
+            "spec": {
+                "replicas": replicas,
+                "placement": [{"zone": "fr-par-1", "instanceType": "DEV1-S"}],
+                "image": "ubuntu_jammy",
+                "cloudInit": {"inline": "#cloud-config\n"},
+                **spec,
+            },
+        }
+
+    def everything(self) -> list[Json]:
+        return [self.namespace(), self.organization(), self.secret(), self.credential()]
+
+    # -- kubectl -------------------------------------------------------------------------------------------
+
+    def apply(self, *objects: Json) -> None:
+        listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.stack.kubectl("apply", "-f", "-", stdin=json.dumps(listed))
+
+    def delete(self, kind: str, name: str) -> None:
+        self.stack.kubectl("delete", kind, name, *self._where(kind), "--wait=false")
+
+    def get(self, kind: str, name: str) -> Json | None:
+        answer = self.stack.kubectl(
+            "get", kind, name, *self._where(kind), "-o", "json", "--ignore-not-found"
+        ).stdout
+        return json.loads(answer) if answer.strip() else None
+
+    def status(self, kind: str, name: str) -> Json:
+        return (self.get(kind, name) or {}).get("status") or {}
+
+    def ready(self, kind: str, name: str) -> tuple[str, str, str]:
+        """Status, reason and message of the condition Ready."""
+        for condition in self.status(kind, name).get("conditions") or []:
+            if condition["type"] == "Ready":
+                return condition["status"], condition["reason"], condition["message"]
+        return "", "", ""
+
+    def until_ready(
+        self, kind: str, name: str, *, within_s: float = WITHIN_S, log: Callable[[], str] = str
+    ) -> None:
+        def is_ready() -> bool:
+            body = self.get(kind, name) or {}
+            status = body.get("status") or {}
+            current = status.get("observedGeneration") == body.get("metadata", {}).get("generation")
+            return current and self.ready(kind, name)[0] == "True"
+
+        until(
+            is_ready,
+            what=f"{kind} {name} to be Ready",
+            within_s=within_s,
+            tell=lambda: f"{self.ready(kind, name)}\n{log()[-6000:]}",
+        )
+
+    def until_reason(self, kind: str, name: str, reason: str, *, log: Callable[[], str] = str) -> str:
+        """The message that comes with it."""
+        until(
+            lambda: self.ready(kind, name)[1] == reason,
+            what=f"{kind} {name} to say {reason}",
+            tell=lambda: f"{self.ready(kind, name)}\n{log()[-6000:]}",
+        )
+        return self.ready(kind, name)[2]
+
+    def until_gone(self, kind: str, name: str, *, log: Callable[[], str] = str) -> None:
+        until(
+            lambda: self.get(kind, name) is None,
+            what=f"{kind} {name} to be gone",
+            tell=lambda: f"{self.ready(kind, name)}\n{log()[-6000:]}",
+        )
+
+    def _where(self, kind: str) -> list[str]:
+        return [] if kind in {"iorg", "namespace"} else ["--namespace", self.name]
