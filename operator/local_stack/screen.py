@@ -1,17 +1,20 @@
 """What the demo prints: headings, commands, tables as kubectl prints them, and what was found to hold."""
 
 import re
+import shutil
 import time
 from collections.abc import Callable, Sequence
 
 Row = dict[str, str]
-_WIDTH = 110
+_FALLBACK_SIZE = (120, 40)  # where the output is no terminal
+_RULE = 76
 _AGES = frozenset({"AGE"})  # differs at every look
 
 
 class Screen:
     def __init__(self, *, write: Callable[[str], None] | None = None) -> None:
         self._write = write or (lambda line: print(line, flush=True))
+        self._width = shutil.get_terminal_size(_FALLBACK_SIZE).columns
         self._began_at = time.monotonic()
 
     @property
@@ -19,7 +22,7 @@ class Screen:
         return time.monotonic() - self._began_at
 
     def heading(self, text: str) -> None:
-        self._write(f"\n== {text} " + "=" * max(3, 70 - len(text)) + f" {self.elapsed_s:.0f} s")
+        self._write(f"\n== {text} {'=' * max(3, _RULE - len(text))} {self.elapsed_s:.0f} s")
 
     def say(self, text: str) -> None:
         self._write(f"   {text}")
@@ -29,41 +32,38 @@ class Screen:
 
     def output(self, text: str) -> None:
         for line in text.splitlines():
-            self._write(f"   {line}"[:_WIDTH].rstrip())
+            self._write(f"   {line}"[: self._width].rstrip())
 
     def holds(self, text: str) -> None:
         self._write(f"   ok: {text}")
 
 
 class Watched:
-    """Prints a row whenever it changed, like `kubectl get --watch`, but with columns that stay in place."""
+    """Prints a row whenever it changed, like `kubectl get --watch`; the header again when columns grow."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._last: dict[str, Row] = {}
-        self._widths: list[int] = []
-        self._columns: list[str] = []
+        self._widths: dict[str, int] = {}
 
     def show(self, rows: Sequence[Row]) -> None:
         for row in rows:
             shown = {name: cell for name, cell in row.items() if name not in _AGES}
             if self._last.get(row["NAME"]) != shown:
                 self._last[row["NAME"]] = shown
-                self._print(row)
+                self._print(shown)
 
     def _print(self, row: Row) -> None:
-        columns = [name for name in row if name not in _AGES]
-        if columns != self._columns:
-            self._columns = columns
-            self._widths = [max(len(name), 9) for name in columns]
-            self._line(columns)
-        cells = [row[name] for name in columns]
-        self._widths = [max(width, len(cell)) for width, cell in zip(self._widths, cells, strict=True)]
-        self._line(cells)
+        *fitted, last = row  # nothing comes after the last column
+        needed = {name: max(len(name), len(row[name])) for name in fitted}
+        if any(width > self._widths.get(name, 0) for name, width in needed.items()):
+            self._widths = {name: max(width, self._widths.get(name, 0)) for name, width in needed.items()}
+            self._line({name: name for name in row}, last=last)
+        self._line(row, last=last)
 
-    def _line(self, cells: Sequence[str]) -> None:
-        padded = (cell.ljust(width) for cell, width in zip(cells, self._widths, strict=True))
-        self._screen.output("  ".join(padded))
+    def _line(self, cells: Row, *, last: str) -> None:
+        padded = [cells[name].ljust(width) for name, width in self._widths.items()]
+        self._screen.output("  ".join([*padded, cells[last]]))
 
 
 def parse_table(text: str) -> list[Row]:

@@ -28,3 +28,17 @@ def test_a_row_is_shown_when_it_changed_and_not_because_it_grew_older() -> None:
     watched.show([row | {"AGE": "2s"}])
     watched.show([row | {"READY": "1/1"}])
     assert [line.split() for line in lines] == [["NAME", "READY"], ["llama", "0/1"], ["llama", "1/1"]]
+
+
+def test_the_header_comes_again_when_a_column_grew() -> None:
+    lines: list[str] = []
+    watched = Watched(Screen(write=lines.append))
+    row = {"NAME": "llama", "IP": "", "MESSAGE": "waits for an address"}
+    watched.show([row])
+    watched.show([row | {"IP": "127.64.0.1", "MESSAGE": "runs"}])
+    assert [line.split() for line in lines] == [
+        ["NAME", "IP", "MESSAGE"],
+        ["llama", "waits", "for", "an", "address"],
+        ["NAME", "IP", "MESSAGE"],
+        ["llama", "127.64.0.1", "runs"],
+    ]
