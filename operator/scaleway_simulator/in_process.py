@@ -17,10 +17,15 @@ CLIENT = ("127.0.0.1", 50_000)
 
 
 class InProcessTransport(httpx.AsyncBaseTransport):
-    """Close it to cancel requests whose client has left; they would otherwise outlive the event loop."""
+    """Closing cancels requests whose client has left, unless they are to `outlive_client`.
 
-    def __init__(self, app: ASGIApp) -> None:
+    They then go on as at a real provider when a process is killed in the middle of a call; `drain` before the
+    event loop ends.
+    """
+
+    def __init__(self, app: ASGIApp, *, outlive_client: bool = False) -> None:
         self._app = app
+        self._outlive_client = outlive_client
         self._running: set[asyncio.Task[httpx.Response]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -67,9 +72,13 @@ class InProcessTransport(httpx.AsyncBaseTransport):
             task.exception()  # seen; the client may have left
 
     async def aclose(self) -> None:
-        """End what is still on its way: it has not taken effect, and never will."""
-        for task in list(self._running):
-            task.cancel()
+        if not self._outlive_client:
+            for task in list(self._running):
+                task.cancel()
+            await self.drain()
+
+    async def drain(self) -> None:
+        """Wait until no request is under way any more."""
         await asyncio.gather(*self._running, return_exceptions=True)
 
 

@@ -6,7 +6,16 @@ from typing import Any
 
 from scaleway_simulator import disks, groups, ips
 from scaleway_simulator.catalog import GB, ServerType, types_of
-from scaleway_simulator.errors import NotFound, PermissionsDenied, invalid, is_uuid, missing, strings
+from scaleway_simulator.errors import (
+    NotFound,
+    PermissionsDenied,
+    PreconditionFailed,
+    WireError,
+    invalid,
+    is_uuid,
+    missing,
+    strings,
+)
 from scaleway_simulator.images import Storage, by_label, images_of
 from scaleway_simulator.limits import check_quota, check_stock
 from scaleway_simulator.records import (
@@ -83,7 +92,11 @@ def create_server(
         placement_group_id=plan.placement_group_id,
         password_key_id=body.get("admin_password_encryption_ssh_key_id"),
     )
-    _fill_slots(world, server, plan)
+    try:
+        _fill_slots(world, server, plan)
+    except WireError:
+        _undo(world, server, plan)
+        raise
     for ip in plan.ips:
         ips.attach(world, ip, server)
     return world.servers.add(server)
@@ -102,6 +115,9 @@ def _plan(
     if not may_see(project_id):
         raise PermissionsDenied(resource="servers", action="write")
     world.identity.project(project_id, now=world.now)
+    addresses = find_ips(world, body, zone=zone, may_see=may_see)
+    if any(ip.server_id is not None for ip in addresses):
+        raise PreconditionFailed(precondition="resource_not_usable", help_message="IP is already attached")
     volumes = _read_volumes(world, body.get("volumes") or {}, zone=zone, may_see=may_see)
     return Plan(
         zone=zone,
@@ -109,7 +125,7 @@ def _plan(
         kind=kind,
         image=_image(world, body.get("image"), zone=zone, kind=kind, volumes=volumes, may_see=may_see),
         group=find_group(world, body.get("security_group"), zone=zone, may_see=may_see),
-        ips=find_ips(world, body, zone=zone, may_see=may_see),
+        ips=addresses,
         volumes=volumes,
         placement_group_id=find_placement(world, body.get("placement_group"), zone=zone, may_see=may_see),
     )
@@ -230,6 +246,21 @@ def _own_image(world: World, image_id: str, *, zone: str, may_see: Callable[[str
 
 
 # disks of a new server
+
+
+def _undo(world: World, server: Server, plan: Plan) -> None:
+    """Refused half way: what was there before is free again, what was made is gone."""
+    existing = {volume.existing.id for volume in plan.volumes if volume.existing is not None}
+    for slot in server.volumes.values():
+        block, local = world.block_volumes.find(slot.volume_id), world.local_volumes.find(slot.volume_id)
+        if block is not None:
+            block.reference, block.status = None, "available"
+        if local is not None:
+            local.server_id = None
+        if block is not None and block.id not in existing:
+            world.block_volumes.remove(block)
+        if local is not None and local.id not in existing:
+            world.local_volumes.remove(local)
 
 
 def _fill_slots(world: World, server: Server, plan: Plan) -> None:

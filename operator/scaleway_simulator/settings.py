@@ -28,7 +28,7 @@ class Settings:
     reboot_s: float = 36.0
     terminate_s: float = 5.0
     terminate_via_stopped_s: float = 0.0  # shown as stopped, without volumes, before the 404
-    volume_create_s: float = 0.0
+    volume_create_s: float = 2.0
     snapshot_s: float = 5.0
     attach_s: float = 1.0
     detach_s: float = 5.0
