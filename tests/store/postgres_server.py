@@ -1,4 +1,4 @@
-"""A private PostgreSQL for the tests of the store, apart from the stack: it is killed, cut off and restarted here."""
+"""A private PostgreSQL for the tests of the store, apart from the stack: it is cut off and restarted here."""
 
 import contextlib
 import os
@@ -76,7 +76,7 @@ class PostgresServer:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """One database and the three ways into it. Owner and operator URLs hold a password that has to be quoted."""
+    """One database and the ways into it; the passwords are of the kind that has to be quoted in a URL."""
 
     server: PostgresServer
     name: str

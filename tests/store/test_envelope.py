@@ -78,7 +78,7 @@ def test_T7_a_data_key_opens_for_its_organization_and_key_id_alone() -> None:
     assert unwrap() == data_key
     for elsewhere in ({"organization_id": uuid4()}, {"key_id": "k2"}, {"by": b"x" * 32}):
         with pytest.raises(DecryptionFailed):
-            unwrap(**elsewhere)  # type: ignore[arg-type]
+            unwrap(**elsewhere)
 
 
 def test_the_parts_of_a_place_cannot_be_shifted() -> None:

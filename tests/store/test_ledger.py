@@ -111,7 +111,7 @@ async def test_a_deployment_of_somebody_else_is_none(db: Database, tenant: Tenan
             await ledger.read_ledger(conn, other.deployment_id)
 
 
-# -- states of resources --------------------------------------------------------------------------------------
+# -- states of resources -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ async def test_a_change_of_state_is_dated(place: Place, tenant: Tenant) -> None:
         assert seen.changed_at == NOW + timedelta(seconds=120)
 
 
-# -- sending --------------------------------------------------------------------------------------------------
+# -- sending -----------------------------------------------------------------------------------------------
 
 
 async def send(db: Database, tenant: Tenant, id: ResourceId, attempt: str) -> None:  # noqa: A002
@@ -312,7 +312,7 @@ async def test_rows_that_contradict_themselves_are_refused(
     assert caught.value.sqlstate == pg.CheckViolation.sqlstate
 
 
-# -- deployments and instances --------------------------------------------------------------------------------
+# -- deployments and instances -----------------------------------------------------------------------------
 
 
 LEGAL_FOR_DEPLOYMENTS = {

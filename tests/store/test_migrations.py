@@ -171,7 +171,7 @@ def test_the_password_is_neither_an_argument_nor_taken_from_elsewhere(
         seen.append(arguments)
         return real(arguments, **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(module.subprocess, "run", spying)
+    monkeypatch.setattr(subprocess, "run", spying)
     migrate(empty.owner, operator_role=OPERATOR_ROLE)
     assert len(seen) == 1
     assert not any("owner" in argument for argument in seen[0])

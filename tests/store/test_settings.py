@@ -1,4 +1,4 @@
-"""`provider_settings` on a real PostgreSQL: the CHECKs, and secrets that are ciphertext for their own row alone."""
+"""`provider_settings` on a real PostgreSQL: the CHECKs, and secrets that decrypt in their own row alone."""
 
 from typing import Any
 from uuid import uuid4
@@ -23,7 +23,7 @@ ACCESS_KEY = "SCW" + "A" * 17
 
 
 def secrets(project_id: str, **changed: Any) -> ProviderSecrets:
-    given = {
+    given: dict[str, Any] = {
         "project_id": project_id,
         "organization_ref": str(uuid4()),
         "access_key": ACCESS_KEY,
@@ -114,7 +114,8 @@ async def test_T7_a_ciphertext_moved_to_another_row_does_not_decrypt(
     run(
         place,
         "UPDATE provider_settings t SET value_ciphertext = s.value_ciphertext FROM provider_settings s"
-        " WHERE t.key = 'SCALEWAY_SECRET_KEY' AND s.key = t.key AND t.provider_id = %s AND s.provider_id = %s",
+        " WHERE t.key = 'SCALEWAY_SECRET_KEY' AND s.key = t.key"
+        " AND t.provider_id = %s AND s.provider_id = %s",
         other.credential_id,
         tenant.credential_id,
     )
@@ -167,7 +168,7 @@ async def test_T7_a_dump_without_the_keyring_shows_no_secret(
             assert secret.encode().hex().encode() not in content
 
 
-# -- the CHECKs -----------------------------------------------------------------------------------------------
+# -- the CHECKs --------------------------------------------------------------------------------------------
 
 BOUNDS = [
     ("INSTANCE_STARTUP_TIMEOUT_S", 30, 86400),
@@ -193,7 +194,8 @@ async def test_a_number_stays_within_its_bounds(
 ) -> None:
     for value in (least, most):
         await set_value(db, tenant, key, value)
-    for value in (least - 1, most + 1, 2**70, str(least), True):
+    refused: tuple[Any, ...] = (least - 1, most + 1, 2**70, str(least), True)
+    for value in refused:
         with pytest.raises(SettingRefused, match=key):
             await set_value(db, tenant, key, value)
     async with db.reading(tenant.organization_id) as conn:
@@ -263,7 +265,8 @@ async def test_S1_a_setting_stands_once_for_a_credential_and_once_for_the_organi
     with pytest.raises(pg.UniqueViolation):  # NULLS NOT DISTINCT
         run(
             place,
-            "INSERT INTO provider_settings (organization_id, key, value_int) VALUES (%s, 'WORKER_HEALTH_PORT', 4)",
+            "INSERT INTO provider_settings (organization_id, key, value_int)"
+            " VALUES (%s, 'WORKER_HEALTH_PORT', 4)",
             tenant.organization_id,
         )
 

@@ -1,4 +1,4 @@
-"""The proof at start-up: right database, right schema, right role, right cluster; and "wrong" told from "away"."""
+"""The proof at start-up: right database, schema, role and cluster; and "wrong" told from "away"."""
 
 import socket
 from uuid import uuid4
@@ -169,7 +169,7 @@ def test_what_is_not_recognised_is_waited_for(text: str) -> None:
     assert type(connecting.classify(psycopg.OperationalError(text), {})) is DatabaseUnavailable
 
 
-# -- the cluster ----------------------------------------------------------------------------------------------
+# -- the cluster -------------------------------------------------------------------------------------------
 
 
 async def test_L9_an_empty_database_is_bound_once_and_another_cluster_is_refused(own_place: Place) -> None:

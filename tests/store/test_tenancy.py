@@ -32,8 +32,12 @@ async def release(db: Database, tenant: Tenant, namespace: str) -> bool:
 
 
 async def validate(
-    db: Database, tenant: Tenant, id: CredentialId | None = None, *, ready: bool = True
-) -> None:  # noqa: A002
+    db: Database,
+    tenant: Tenant,
+    id: CredentialId | None = None,  # noqa: A002
+    *,
+    ready: bool = True,
+) -> None:
     async with db.writing(tenant.organization_id, FENCE) as conn:
         await credentials.set_validated(
             conn,
@@ -73,7 +77,7 @@ async def row_of(db: Database, tenant: Tenant, id: CredentialId | None = None) -
     return row
 
 
-# -- organizations --------------------------------------------------------------------------------------------
+# -- organizations -----------------------------------------------------------------------------------------
 
 
 async def test_an_organization_is_found_by_name_and_keeps_its_id(db: Database, tenant: Tenant) -> None:
@@ -177,7 +181,7 @@ async def test_many_things_left_are_counted(db: Database, tenant: Tenant) -> Non
     assert (await what_is_left(db, tenant))[0] == "6 credentials"
 
 
-# -- namespaces -----------------------------------------------------------------------------------------------
+# -- namespaces --------------------------------------------------------------------------------------------
 
 
 async def test_T1_a_namespace_belongs_to_the_first_who_claims_it(
@@ -218,7 +222,7 @@ async def test_T1_a_namespace_in_use_is_not_released(db: Database, tenant: Tenan
     assert await release(db, tenant, tenant.namespace)  # a credential in its quarantine holds nobody up
 
 
-# -- credentials ----------------------------------------------------------------------------------------------
+# -- credentials -------------------------------------------------------------------------------------------
 
 
 async def test_a_credential_is_found_in_its_namespace(db: Database, tenant: Tenant) -> None:

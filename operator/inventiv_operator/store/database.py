@@ -47,7 +47,7 @@ class CommitObserver(Protocol):
 
 
 class Session(AsyncConnection[tuple[Any, ...]]):
-    """A pooled connection that knows when it was last used (monotonic seconds) and can be given up at once."""
+    """A pooled connection that knows when it was last used (monotonic seconds) and can be hung up on."""
 
     used_at_s: float = 0.0
     ran_out: bool = False
@@ -91,8 +91,8 @@ class Database:
         """Writes are stamped by `clock`: send_before and time-outs are compared by the same.
 
         `timeout_s` bounds the wait for a connection, `transaction_timeout_s` all between begin and commit.
-        After `idle_in_transaction_s` without a statement the server ends the session: a frozen leader must not
-        keep the next one from taking over (B7).
+        After `idle_in_transaction_s` without a statement the server ends the session: a frozen leader must
+        not keep the next one from taking over (B7).
 
         Raises:
             DatabaseMisconfigured: the URL is malformed.
