@@ -43,11 +43,17 @@ crds-check: $(STAMP) ## fail when crds/ is not what the models render
 bench: $(STAMP) ## times, calls, memory and CPU for 1, 20 and 200 instances, against the simulator
 	@$(BIN)/python -m bench
 
-lock: ## pin requirements/*.txt anew, with hashes and without an index host
-	@uv --version >/dev/null 2>&1 || { echo "uv is needed to lock: https://docs.astral.sh/uv/"; exit 1; }
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate pyproject.toml -o requirements/operator.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --extra dev pyproject.toml -o requirements/dev.txt
+# Universal: one lock for every platform. --no-emit-index-url: where packages come from is each machine's own affair.
+COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url $(ARGS)
+
+lock: ## pin requirements/*.txt to pyproject.toml, with hashes (ARGS=--upgrade for newer releases)
+	@test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet --disable-pip-version-check uv; }
+	$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --constraints requirements/dev.txt --output-file requirements/operator.txt
+	$(COMPILE) requirements/scaleway-sdk.in --output-file requirements/scaleway-sdk.txt
+	echo hatchling | $(COMPILE) --no-annotate --constraints requirements/dev.txt - --output-file requirements/build.txt
+	@sed -i '1i # What builds the wheel in the Dockerfile: hatchling and what it needs, exactly as locked in dev.txt.\n# A test compares the two.' requirements/build.txt
 
 clean: ## remove what can be made again, and end the local stack
 	@if [ -x $(BIN)/inventiv-local ]; then $(BIN)/inventiv-local down; fi
-	rm -rf $(VENV) htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .venv-lock htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
