@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -28,6 +29,11 @@ class Part(StrEnum):
 
 CLUSTER = (Part.ETCD, Part.APISERVER, Part.CONTROLLER_MANAGER)
 ETCD_PEER = "etcd-peer"  # has a port of its own
+_AT_HOME = {  # where nothing is paid for, and machines answer on loopback addresses
+    "INVENTIV_SETTLE_S": "2",
+    "INVENTIV_PROVIDER_TIMEOUT_S": "5",
+    "INVENTIV_PROBE_ALLOW_CIDRS": "127.0.0.0/8",
+}
 ANSWER_FOR_INSTANCES = "--answer-for-instances"
 _HEALTH_WITHIN_S = 2.0
 
@@ -53,11 +59,14 @@ def operator_environment(
         "INVENTIV_DATABASE_URL": database_url,
         "INVENTIV_KEYRING_FILE": str(site.keyring),
         "INVENTIV_SCALEWAY_API_URL": scaleway_url,
-        "INVENTIV_SETTLE_S": "2",
-        "INVENTIV_PROVIDER_TIMEOUT_S": "5",
-        "INVENTIV_PROBE_ALLOW_CIDRS": "127.0.0.0/8",
+        **({} if _is_public(scaleway_url) else _AT_HOME),
         **site.operator_settings,
     }
+
+
+def _is_public(scaleway_url: str) -> bool:
+    host = urlsplit(scaleway_url).hostname or ""
+    return host == "scaleway.com" or host.endswith(".scaleway.com")
 
 
 def _etcd(site: Site) -> Command:
