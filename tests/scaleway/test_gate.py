@@ -53,8 +53,8 @@ async def call(gate: Gate, *, takes_s: float = 0.05, outcome: Outcome = Outcome.
     return started_s
 
 
-async def times_of(calls: int, gate: Gate, **how: float) -> list[float]:
-    return sorted(await asyncio.gather(*(call(gate, **how) for _ in range(calls))))
+async def times_of(calls: int, gate: Gate, *, takes_s: float = 0.05) -> list[float]:
+    return sorted(await asyncio.gather(*(call(gate, takes_s=takes_s) for _ in range(calls))))
 
 
 async def settled(condition: Callable[[], bool]) -> None:

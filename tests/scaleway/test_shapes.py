@@ -229,7 +229,7 @@ PARSERS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", PARSERS)
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_whatever_json_says_it_is_a_value_or_makes_no_sense(name: str, data: st.DataObject) -> None:
     parse, sample = PARSERS[name]
     parse(sample)
@@ -244,7 +244,7 @@ def test_whatever_json_says_it_is_a_value_or_makes_no_sense(name: str, data: st.
 
 
 @given(content=JSON)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_whatever_a_list_answer_says_it_is_a_value_or_makes_no_sense(content: Any) -> None:
     wrappings = [content, {"servers": content}, {"local_images": content}, {"local_images": [content]}]
     for parse in (shapes.server_types, shapes.local_images, lambda c: shapes.list_of(c, "servers")):

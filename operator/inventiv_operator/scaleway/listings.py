@@ -32,7 +32,6 @@ class ListKind(Generic[SeenT]):
     base: str
     parse: Callable[[Mapping[str, Any]], SeenT]
     project_field: str
-    created_field: str
     order: str
 
     @property
@@ -59,7 +58,6 @@ SERVERS: Final = ListKind(
     base=INSTANCE,
     parse=shapes.server,
     project_field="project",
-    created_field="creation_date",
     order="order=creation_date_asc",
 )
 LOCAL_VOLUMES: Final = ListKind(
@@ -67,7 +65,6 @@ LOCAL_VOLUMES: Final = ListKind(
     base=INSTANCE,
     parse=shapes.local_volume,
     project_field="project",
-    created_field="creation_date",
     order="",
 )
 SECURITY_GROUPS: Final = ListKind(
@@ -75,7 +72,6 @@ SECURITY_GROUPS: Final = ListKind(
     base=INSTANCE,
     parse=shapes.security_group,
     project_field="project",
-    created_field="creation_date",
     order="",
 )
 ADDRESSES: Final = ListKind(
@@ -83,7 +79,6 @@ ADDRESSES: Final = ListKind(
     base=INSTANCE,
     parse=shapes.address,
     project_field="project",
-    created_field="",
     order="",
 )
 BLOCK_VOLUMES: Final = ListKind(
@@ -91,7 +86,6 @@ BLOCK_VOLUMES: Final = ListKind(
     base=BLOCK,
     parse=shapes.block_volume,
     project_field="project_id",
-    created_field="created_at",
     order="order_by=created_at_asc&include_deleted=false",
 )
 
@@ -158,8 +152,7 @@ class Listings:
                 seen = kind.parse(raw)
                 items.append(Item(ref=seen.ref, created_at=_created_at(seen), seen=seen))
             else:
-                created_at = shapes.moment(raw, kind.created_field) if kind.created_field else None
-                items.append(Item(ref=ProviderRef(shapes.text(raw, "id")), created_at=created_at, seen=None))
+                items.append(Item(ref=ProviderRef(shapes.text(raw, "id")), created_at=None, seen=None))
         return Page(items=items, total=kind.total(reply), sent_s=reply.sent_s)
 
 

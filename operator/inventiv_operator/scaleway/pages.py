@@ -148,16 +148,16 @@ def _is_exact(page: Page[ItemT], number: int) -> bool:
 
 def _is_in_order(page: Page[ItemT], newer: Page[ItemT] | None) -> bool:
     """Oldest first within the page, and beginning no later than the page behind it (read before)."""
-    times = [item.created_at for item in page.items]
-    if None in times:
+    times = _times(page)
+    if any(later < earlier for earlier, later in pairwise(times)):
         return False
-    known = [time for time in times if time is not None]
-    if any(later < earlier for earlier, later in pairwise(known)):
-        return False
-    if newer is None or not newer.items or not known:
-        return True
-    first_behind = newer.items[0].created_at
-    return first_behind is not None and known[0] <= first_behind
+    behind = [] if newer is None else _times(newer)
+    return not times or not behind or times[0] <= behind[0]
+
+
+def _times(page: Page[ItemT]) -> list[datetime]:
+    """Of those that have one: what belongs to somebody else has none."""
+    return [item.created_at for item in page.items if item.created_at is not None]
 
 
 async def _read_until_confirmed(fetch: FetchPage[ItemT]) -> _Gathered[ItemT] | None:

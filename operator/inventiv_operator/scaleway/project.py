@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from inventiv_operator.domain.ids import ProviderRef, Zone
 from inventiv_operator.scaleway.caller import Caller, Reply, segment
+from inventiv_operator.scaleway.errors import RateLimited, Unavailable
 from inventiv_operator.scaleway.listings import Listings
 from inventiv_operator.scaleway.shapes import BadShape
 from inventiv_operator.scaleway.sharing import Owned, SharedListing, Tasks
@@ -86,12 +87,14 @@ class ProjectCalls:
 
         `change` is what an accepted write makes of the thing.
         """
-        done: Callable[[SeenT], SeenT] | None = None
         try:
             yield
-            done = change
-        finally:
-            listing.changed(ref, done, at_s=self._caller.clock.monotonic())
+        except (RateLimited, Unavailable):
+            raise  # nothing was done
+        except BaseException:
+            listing.changed(ref, None, at_s=self._caller.clock.monotonic())
+            raise
+        listing.changed(ref, change, at_s=self._caller.clock.monotonic())
 
     def _wrote(self, listing: SharedListing[SeenT], seen: SeenT) -> SeenT:
         """The answer to a write of ours is what the next reader sees."""
