@@ -83,7 +83,7 @@ def create_server(
         boot_type=body.get("boot_type") or "local",
         image=plan.image,
         security_group_id=group.id,
-        dynamic_ip_required=bool(body.get("dynamic_ip_required", False)),
+        dynamic_ip_required=body.get("dynamic_ip_required") is not False,
         mac_address=world.new_mac(prefix="de:00:01"),
         created_at=now,
         modified_at=now,
