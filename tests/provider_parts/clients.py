@@ -42,7 +42,7 @@ async def client_of(
     clock: Clock,
     *,
     api_url: str = "http://scaleway.test",
-    timeout_s: float = 5.0,
+    timeout_s: float = 30.0,
     limits: GateLimits = WIDE_OPEN,
     observer: CallObserver | None = None,
     secret: str = SECRET,
