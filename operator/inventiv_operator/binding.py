@@ -45,7 +45,7 @@ async def bind_database(settings: OperatorSettings, *, confirm: Callable[[str], 
                 " to this one)"
             )
         renewed = await _move(database, kube, cluster_uid)
-        return f"the database is bound to {_named(cluster_uid)}; {renewed} namespace claims have new uids"
+        return f"the database is bound to {_named(cluster_uid)}; namespaces with a new uid: {renewed}"
 
 
 async def _move(database: Database, kube: KubeClient, cluster_uid: str) -> int:
