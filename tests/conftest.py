@@ -1,6 +1,13 @@
+import asyncio
+
 import pytest
 
-pytest_plugins = ["stack_fixtures"]
+pytest_plugins = ["rig.fixtures", "stack_fixtures"]
+
+
+def pytest_configure() -> None:
+    """pytest-asyncio asks for the current loop, which would make one on demand that nobody closes."""
+    asyncio.set_event_loop(None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

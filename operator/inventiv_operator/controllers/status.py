@@ -13,8 +13,8 @@ from inventiv_operator.api.conditions import (
     condition_of,
     merge_conditions,
 )
+from inventiv_operator.controllers.objects import StatusTarget
 from inventiv_operator.domain.verdict import Verdict
-from inventiv_operator.kube.client import KubeClient
 from inventiv_operator.kube.errors import Conflict, NotFound
 from inventiv_operator.kube.events import EventRecorder, ObjectRef
 from inventiv_operator.kube.kinds import Kind
@@ -53,7 +53,7 @@ def said_ready(verdict: Verdict) -> Said:
 class ObjectStatusWriter:
     """Writes statuses and, on a transition of Ready, an event."""
 
-    def __init__(self, kube: KubeClient, *, events: EventRecorder, clock: Clock) -> None:
+    def __init__(self, kube: StatusTarget, *, events: EventRecorder, clock: Clock) -> None:
         self._kube = kube
         self._events = events
         self._clock = clock

@@ -55,7 +55,7 @@ class Tenancy:
                 if row.state == "open" and (row.name == name if name else row.is_default)
             ]
         if not rows:
-            wanted = f"ProviderCredential {name!r}" if name else "a ProviderCredential with default: true"
+            wanted = f"ProviderCredential {name!r}" if name else "ProviderCredential with default: true"
             return Refused(
                 reason="MissingProviderCredentials",
                 message=f"namespace {namespace} has no usable {wanted}: apply one, or see its condition",

@@ -160,7 +160,8 @@ def _plan_restart(facts: InstanceFacts, seen: SeenServer, *, waited_s: float, po
     """Stopped by somebody else, or never got going: `onStopped: Restart`."""
     if waited_s <= STUCK_START_S:
         reason = "Starting" if facts.instance.ready_at is None else "NotReady"
-        return Wait(reason=reason, message=f"server {seen.name} reads {seen.state!r} after its power-on")
+        message = f"server {seen.name} reads {seen.state!r} after its power-on"
+        return Wait(reason=reason, after_s=max(POLL_S, waited_s / 10), message=message)
     if not policy.may_restart:
         return Wait(reason=policy.why_not, after_s=None, message=f"server {seen.name} reads {seen.state!r}")
     if not seen.volumes and facts.volumes:

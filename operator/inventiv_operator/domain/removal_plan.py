@@ -103,7 +103,8 @@ def _plan_server(  # noqa: PLR0911 (a ladder)
         return BeginServerDeletion()
     match facts.sight:
         case Unknown(reason=reason, message=message):
-            return Wait(reason=reason, after_s=RETRY_S, message=message)
+            poll_s = patience_s(row.changed_at, now=now)
+            return Wait(reason=reason, after_s=max(RETRY_S, poll_s), message=message)
         case NotListed():
             return LookAtServer()
         case Gone():
@@ -143,7 +144,7 @@ def _plan_volume(  # noqa: PLR0911 (a ladder)
     poll_s = patience_s(row.changed_at, now=now)
     match sight:
         case Unknown(reason=reason, message=message):
-            return Wait(reason=reason, after_s=RETRY_S, message=message)
+            return Wait(reason=reason, after_s=max(RETRY_S, poll_s), message=message)
         case NotListed():
             return LookAtVolume(row)
         case Gone():

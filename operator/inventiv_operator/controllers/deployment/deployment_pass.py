@@ -115,12 +115,13 @@ class DeploymentPass:
         views = await self._list_zones(max_age_s=age_s)
         reported = await self._take_in(views)
         group_wait = await self._ensure_group(aim)
+        if aim.readiness is None:
+            self._readiness.forget(self._key)
         facts = self._facts(views, aim.readiness)
         await self._write_intents(aim, self._plan(aim, facts))
         facts = self._facts(views, aim.readiness)
         scene = self._scene(aim.policy, aim.template)
         driven = await self._drive(facts, scene)
-        self._watch(driven, aim.readiness)
         if scene.starts.lacks_group:
             await self._groups.verify(aim.zone)
         return self._result(driven, group_wait=group_wait, reported=reported)
@@ -190,6 +191,9 @@ class DeploymentPass:
         facts = facts_of(
             self._snapshot, views=views, group_refs=self._groups.refs(), timing=self._services.timing
         )
+        if readiness is not None:  # what runs, and where, before what is known of it is asked for
+            organization_id = self._snapshot.deployment.organization_id
+            self._readiness.watch(self._key, organization_id, facts, readiness=readiness)
         return tuple(self._judged(each, readiness) for each in facts)
 
     def _judged(self, facts: InstanceFacts, readiness: Readiness | None) -> InstanceFacts:
@@ -198,11 +202,6 @@ class DeploymentPass:
             ready=self._readiness.is_ready(facts, readiness=readiness),
             asked=self._readiness.is_told(facts, readiness=readiness),
         )
-
-    def _watch(self, driven: Sequence[Driven], readiness: Readiness | None) -> None:
-        deployment = self._snapshot.deployment
-        facts = [each.facts for each in driven]
-        self._readiness.watch(self._key, deployment.organization_id, facts, readiness=readiness)
 
     # -- plan ------------------------------------------------------------------------------------------------
 

@@ -11,12 +11,12 @@ from inventiv_operator.controllers.deployment.readiness import ReadinessMemory
 from inventiv_operator.controllers.deployment.scene import Cloud
 from inventiv_operator.controllers.deployment.status import StatusWriter
 from inventiv_operator.controllers.ledger_writer import LedgerWriter
+from inventiv_operator.controllers.objects import Objects
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.tenancy import Refused, Tenancy
 from inventiv_operator.domain.ledger import OPEN_STATES as OPEN_RESOURCES
 from inventiv_operator.domain.ledger import CredentialRow, DeploymentLedger, DeploymentRow, InstanceState
 from inventiv_operator.domain.start_record import StartRecord
-from inventiv_operator.kube.client import KubeClient
 from inventiv_operator.runtime.queue import Key
 from inventiv_operator.store import credentials, ledger
 from inventiv_operator.store.errors import DecryptionFailed, KeyUnavailable, MissingProviderCredentials
@@ -42,7 +42,7 @@ class Desk:
     """One per process. `probe_cidrs`: where readiness probes come from, let in by every group."""
 
     services: Services
-    kube: KubeClient
+    kube: Objects
     access: Access
     tenancy: Tenancy
     readiness: ReadinessMemory

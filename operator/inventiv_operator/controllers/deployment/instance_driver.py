@@ -42,10 +42,10 @@ from inventiv_operator.domain.instance_steps import (
     Terminate,
     UpkeepStep,
 )
-from inventiv_operator.domain.ledger import Origin
+from inventiv_operator.domain.ledger import InstanceState, Origin
 from inventiv_operator.domain.sight import NotListed
 from inventiv_operator.domain.start_record import STOCK_RETRY_S
-from inventiv_operator.domain.waits import POLL_S, RETRY_S, Wait
+from inventiv_operator.domain.waits import POLL_S, RETRY_S, Wait, patience_s
 from inventiv_operator.scaleway.errors import (
     Ambiguous,
     Conflict,
@@ -69,8 +69,8 @@ MAX_STEPS = 40
 
 START_REFUSALS = (OutOfStock, QuotaExceeded, InvalidArguments)
 """Definite answers to the start of one server."""
-KEY_REFUSALS = (Denied, Rejected)
-"""Definite answers to the key: every other create would get the same."""
+NOT_NOW = (OutOfStock, QuotaExceeded, Denied, Rejected)
+"""Definite answers to a create that every other one would get as well, until something changes elsewhere."""
 LOOK_AGAIN = (NotFound, Precondition, InvalidArguments)
 """The server is not as the plan thought: read it before the next step."""
 
@@ -113,7 +113,7 @@ class InstanceDriver:
                 return Driven(facts=facts, wait=LATER)
             except ScalewayError as error:
                 logger.info("step refused", extra={"step": type(step).__name__, "error": str(error)})
-                refused[type(step)] = _wait_after(error)
+                refused[type(step)] = self._wait_after(error, facts)
                 facts, again = await self._after_error(step, facts, error)
                 if not again:
                     return Driven(facts=facts, wait=refused[type(step)])
@@ -132,6 +132,15 @@ class InstanceDriver:
         if self._services.clock.monotonic() > self._scene.deadline_s:
             return QUEUED
         return None
+
+    def _wait_after(self, error: ScalewayError, facts: InstanceFacts) -> Wait:
+        """When the same call may be tried again; a deletion that is refused for long is tried less often."""
+        wait = _wait_after(error)
+        server = facts.server
+        if facts.instance.state is not InstanceState.DELETING or server is None or wait.after_s is None:
+            return wait
+        slow_s = patience_s(server.changed_at, now=self._services.clock.now())
+        return replace(wait, after_s=max(wait.after_s, slow_s))
 
     # -- steps -----------------------------------------------------------------------------------------------
 
@@ -218,7 +227,7 @@ class InstanceDriver:
         if isinstance(error, Ambiguous):
             # `send_before` is in the ledger: until it is settled nobody may say that nothing was made.
             return facts, False
-        if isinstance(error, OutOfStock | QuotaExceeded | KEY_REFUSALS):
+        if isinstance(error, NOT_NOW):
             self._scene.starts.stopped = error.reason
             return await self._starts.refuse_unsent(facts, error.reason, str(error)), False
         facts = await self._starts.forget_attempt(facts)  # a definite answer: nothing was made

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from inventiv_operator.runtime.queue import Key
 
 READY_PERIOD_S = 60.0
 TICK_S = 0.5
+"""Probes that are due within this time are started together."""
 WAKE_AFTER_S = 0.3
 """Changes that come together are looked at together."""
 AT_ONCE = 512
@@ -76,6 +78,7 @@ class ReadinessMemory:
         self._watches: dict[InstanceId, _Watch] = {}
         self._of_key: dict[Key, frozenset[InstanceId]] = {}
         self._running: Counter[OrganizationId] = Counter()
+        self._news = asyncio.Event()
 
     # -- what passes use -------------------------------------------------------------------------------------
 
@@ -153,16 +156,26 @@ class ReadinessMemory:
             watch.ready, watch.failures, watch.asked = False, 0, False
         if address != watch.address:
             watch.address, watch.next_s = address, self._clock.monotonic()
+            self._news.set()
 
     # -- the loop --------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Probe what is due, until cancelled."""
+        """Probe what is due, until cancelled. With nothing to probe it sleeps."""
         async with asyncio.TaskGroup() as tasks:
             while True:
+                self._news.clear()
                 for watch in self._take_due():
                     tasks.create_task(self._probe(watch), name="probe")
-                await self._clock.sleep(TICK_S)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._idle_s()):
+                        await self._news.wait()
+
+    def _idle_s(self) -> float | None:
+        """How long nothing is due; None: until there is news."""
+        now_s = self._clock.monotonic()
+        dues = [w.next_s - now_s for w in self._watches.values() if w.address is not None and not w.busy]
+        return max(TICK_S, min(dues)) if dues else None
 
     async def probe_due(self) -> None:
         """Once, and wait for the answers."""
@@ -192,6 +205,7 @@ class ReadinessMemory:
         finally:
             watch.busy = False
             self._running[watch.organization_id] -= 1
+            self._news.set()
         if watch.address != address:
             return  # it was stopped or moved meanwhile: the answer is about something else
         first, watch.asked = not watch.asked, True

@@ -12,11 +12,11 @@ from inventiv_operator.controllers.deployment.readiness import ReadinessMemory
 from inventiv_operator.controllers.deployment.removal import Removal
 from inventiv_operator.controllers.deployment.status import StatusWriter
 from inventiv_operator.controllers.ledger_writer import LedgerWriter
+from inventiv_operator.controllers.objects import Objects
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.tenancy import Tenancy
 from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.domain.ledger import DeploymentRow, DeploymentState
-from inventiv_operator.kube.client import KubeClient
 from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, DEPLOYMENT
 from inventiv_operator.runtime.queue import DONE, Key, Lane, Result
 from inventiv_operator.store import ledger
@@ -34,7 +34,7 @@ class DeploymentReconciler:
     def __init__(
         self,
         services: Services,
-        kube: KubeClient,
+        kube: Objects,
         *,
         access: Access,
         tenancy: Tenancy,
