@@ -175,6 +175,22 @@ async def test_a_name_used_again_after_the_end_is_another_organization(db: Datab
         assert await cursor.fetchone() == (0,)
 
 
+async def test_a_tenant_made_anew_need_not_wait_for_its_own_project(
+    db: Database, tenant: Tenant, other: Tenant
+) -> None:
+    await validate(db, tenant)
+    await finish(db, tenant)
+    waiting = await open_credential(db, other, project_id=tenant.project_id)
+    with pytest.raises(Conflict):
+        await validate(db, other, waiting)  # whoever has gone may still come back, as the same organization
+    await close_organization(db, tenant)
+    await validate(db, other, waiting)
+    await close(db, tenant, tenant.credential_id)  # the end of the quarantine takes nothing from anybody
+    assert (await row_of(db, other, waiting)).ready
+    with pytest.raises(Conflict):
+        await validate(db, tenant, await open_credential(db, tenant, project_id=tenant.project_id))
+
+
 async def test_many_things_left_are_counted(db: Database, tenant: Tenant) -> None:
     for number in range(5):
         await open_credential(db, tenant, project_id=str(uuid4()), name=f"n{number}")

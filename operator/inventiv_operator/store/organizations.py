@@ -44,6 +44,9 @@ RETURNING id
 _RELEASE_CLAIMS: Final = """
 UPDATE namespace_claims SET released_at = ledger_now() WHERE organization_id = %(id)s AND released_at IS NULL
 """
+_RELEASE_PROJECTS: Final = """
+UPDATE project_claims SET released_at = ledger_now() WHERE organization_id = %(id)s AND released_at IS NULL
+"""
 _NOUNS: Final = {"server": "server", "volume": "volume", "ip": "IP", "security_group": "security group"}
 _NAMED_EACH: Final = 5
 
@@ -101,7 +104,10 @@ async def what_is_left(conn: AsyncConnection[Any], id: OrganizationId) -> list[s
 
 
 async def close(conn: AsyncConnection[Any], id: OrganizationId) -> None:
-    """Its namespaces are free from now on; its name, made anew, is another organization.
+    """Its namespaces and Scaleway projects are free from now on; its name, made anew, is another tenant.
+
+    A credential in its quarantine keeps its key, and no claim: the same tenant, made anew, must not have to
+    wait a day for its own project.
 
     Raises:
         Conflict: something is left (again), or it is closed already.
@@ -111,3 +117,4 @@ async def close(conn: AsyncConnection[Any], id: OrganizationId) -> None:
     if await (await conn.execute(_CLOSE, {"id": id})).fetchone() is None:
         raise Conflict("the organization is closed already")
     await conn.execute(_RELEASE_CLAIMS, {"id": id})
+    await conn.execute(_RELEASE_PROJECTS, {"id": id})
