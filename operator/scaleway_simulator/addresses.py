@@ -2,6 +2,7 @@
 
 import ipaddress
 import random
+from collections import deque
 
 MAX_TRIES = 1000
 
@@ -15,9 +16,10 @@ class AddressPool:
 
     def __init__(self, *, answering_from: str | None, public: str, draw: random.Random) -> None:
         self._next = None if answering_from is None else int(ipaddress.IPv4Address(answering_from))
+        self._first = self._next or 0
         self._network = ipaddress.IPv4Network(public)
         self._draw = draw
-        self._returned: list[str] = []
+        self._returned: deque[str] = deque()
         self._taken: set[str] = set()
 
     def take(self) -> str:
@@ -31,14 +33,16 @@ class AddressPool:
             self._returned.append(address)
 
     def _in_order(self) -> str:
+        """Within the /16 of the first: the next one may be another simulator's."""
         assert self._next is not None  # noqa: S101  # the caller's branch
-        address = ipaddress.IPv4Address(self._next)
-        if not address.is_loopback:
-            return self._returned.pop(0)
+        is_used_up = self._next >> 16 != self._first >> 16
+        if is_used_up and self._returned:
+            return self._returned.popleft()
+        address = str(ipaddress.IPv4Address(self._next))
         self._next += 1
-        if self._next & 0xFF in {0, 255}:  # leave out what looks like a network or broadcast address
-            self._next += 1 if self._next & 0xFF == 0 else 2
-        return str(address)
+        while self._next & 0xFF in {0, 255}:  # what looks like a network or broadcast address
+            self._next += 1
+        return address
 
     def _drawn(self) -> str:
         for _ in range(MAX_TRIES):
@@ -46,4 +50,4 @@ class AddressPool:
             address = str(self._network[offset])
             if address not in self._taken:
                 return address
-        return self._returned.pop(0)
+        return self._returned.popleft()

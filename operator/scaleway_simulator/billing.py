@@ -3,7 +3,7 @@
 from typing import Any
 
 from scaleway_simulator.catalog import GB, all_types
-from scaleway_simulator.records import Server
+from scaleway_simulator.records import BlockVolume, FlexibleIp, LocalVolume, SecurityGroup, Server
 from scaleway_simulator.world import World
 
 BLOCK_EUR_PER_GB_HOUR = 0.000118
@@ -12,58 +12,63 @@ IP_EUR_PER_HOUR = 0.004
 
 def billed(world: World) -> dict[str, Any]:
     """Every server, volume, flexible address and own group that exists, visible or not, in every project."""
-    servers = [_server(world, s) for s in world.servers]
-    volumes = [
-        {
-            "id": v.id,
-            "api": "block",
-            "zone": v.zone,
-            "project": v.project_id,
-            "name": v.name,
-            "tags": list(v.tags),
-            "size": v.size_bytes,
-            "status": v.status,
-            "by_hand": v.by_hand,
-            "server": None if v.reference is None else v.reference.server_id,
-        }
-        for v in world.block_volumes
-    ] + [
-        {
-            "id": v.id,
-            "api": "instance",
-            "zone": v.zone,
-            "project": v.project_id,
-            "name": v.name,
-            "tags": list(v.tags),
-            "size": v.size_bytes,
-            "status": v.state,
-            "by_hand": False,
-            "server": v.server_id,
-        }
-        for v in world.local_volumes
-    ]
-    ips = [
-        {
-            "id": ip.id,
-            "zone": ip.zone,
-            "project": ip.project_id,
-            "address": ip.address,
-            "server": ip.server_id,
-            "tags": list(ip.tags),
-        }
-        for ip in world.ips
-    ]
-    own_groups = [
-        {"id": g.id, "zone": g.zone, "project": g.project_id, "name": g.name, "tags": list(g.tags)}
-        for g in world.security_groups
-        if not g.project_default
-    ]
     return {
-        "servers": servers,
-        "volumes": volumes,
-        "ips": ips,
-        "security_groups": own_groups,
+        "servers": [_server(world, s) for s in world.servers],
+        "volumes": [*map(_block, world.block_volumes), *map(_local, world.local_volumes)],
+        "ips": [_ip(ip) for ip in world.ips],
+        "security_groups": [_group(g) for g in world.security_groups if not g.project_default],
         "hourly_cost": round(_cost(world), 6),
+    }
+
+
+def _block(volume: BlockVolume) -> dict[str, Any]:
+    return {
+        "id": volume.id,
+        "api": "block",
+        "zone": volume.zone,
+        "project": volume.project_id,
+        "name": volume.name,
+        "tags": list(volume.tags),
+        "size": volume.size_bytes,
+        "status": volume.status,
+        "by_hand": volume.by_hand,
+        "server": None if volume.reference is None else volume.reference.server_id,
+    }
+
+
+def _local(volume: LocalVolume) -> dict[str, Any]:
+    return {
+        "id": volume.id,
+        "api": "instance",
+        "zone": volume.zone,
+        "project": volume.project_id,
+        "name": volume.name,
+        "tags": list(volume.tags),
+        "size": volume.size_bytes,
+        "status": volume.state,
+        "by_hand": False,
+        "server": volume.server_id,
+    }
+
+
+def _ip(ip: FlexibleIp) -> dict[str, Any]:
+    return {
+        "id": ip.id,
+        "zone": ip.zone,
+        "project": ip.project_id,
+        "address": ip.address,
+        "server": ip.server_id,
+        "tags": list(ip.tags),
+    }
+
+
+def _group(group: SecurityGroup) -> dict[str, Any]:
+    return {
+        "id": group.id,
+        "zone": group.zone,
+        "project": group.project_id,
+        "name": group.name,
+        "tags": list(group.tags),
     }
 
 

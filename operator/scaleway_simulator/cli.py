@@ -138,13 +138,11 @@ async def _serve(world: World, sock: socket.socket, guests: Guests | None) -> No
         date_header=False,
         timeout_graceful_shutdown=1,
     )
-    answering = None if guests is None else asyncio.create_task(guests.run(), name="guests")
-    try:
+    async with asyncio.TaskGroup() as group:  # guests that fail end the process: nothing would ever boot
+        answering = None if guests is None else group.create_task(guests.run(), name="guests")
         await _Announcing(config).serve(sockets=[sock])
-    finally:
         if answering is not None:
             answering.cancel()
-            await asyncio.gather(answering, return_exceptions=True)
 
 
 if __name__ == "__main__":

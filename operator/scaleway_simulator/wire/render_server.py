@@ -24,9 +24,6 @@ def server(world: World, thing: Server) -> dict[str, Any]:
     group = world.security_groups.find(thing.security_group_id)
     addresses = _addresses(world, thing)
     organization = world.organization_of(thing.project_id)
-    placement = (
-        None if thing.placement_group_id is None else world.placement_groups.find(thing.placement_group_id)
-    )
     rendered = {
         "id": thing.id,
         "name": thing.name,
@@ -58,7 +55,7 @@ def server(world: World, thing: Server) -> dict[str, Any]:
         "location": None if thing.node is None else dict(thing.node),
         "maintenances": [],
         "allowed_actions": allowed_actions(world, thing),
-        "placement_group": None if placement is None else placement_group(world, placement),
+        "placement_group": _placement(world, thing.placement_group_id),
         "private_nics": [nic(world, each) for each in thing.nics],
         "zone": thing.zone,
         "filesystems": [{"filesystem_id": each, "state": "available"} for each in thing.filesystems],
@@ -66,6 +63,11 @@ def server(world: World, thing: Server) -> dict[str, Any]:
         "dns": f"{thing.id}.pub.instances.scw.cloud",
     }
     return rendered | _password_key(world, thing)
+
+
+def _placement(world: World, group_id: str | None) -> dict[str, Any] | None:
+    group = None if group_id is None else world.placement_groups.find(group_id)
+    return None if group is None else placement_group(world, group)
 
 
 def _password_key(world: World, thing: Server) -> dict[str, Any]:

@@ -53,9 +53,26 @@ ORDERS: Mapping[str, Callable[[Server], float]] = {
 }
 
 
+FILTERS = frozenset(
+    {
+        "name",
+        "tags",
+        "state",
+        "commercial_type",
+        "servers",
+        "private_network",
+        "organization",
+        "with_ip",
+        "without_ip",
+    }
+)
+
+
 def _matches(call: Call, server: Server) -> bool:
     """`name` is a part of the name, `tags` is a conjunction (api.md 12)."""
     query = call.query
+    if not FILTERS & query.keys():
+        return True
     tests: tuple[tuple[str, Callable[[str], bool]], ...] = (
         ("name", lambda v: v in server.name),
         ("state", lambda v: v == server.state),
