@@ -1,7 +1,7 @@
 """A private PostgreSQL for the session, one migrated database for most tests, and a tenant per test."""
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -203,4 +203,6 @@ class SetClock:
         self._monotonic_s += seconds
 
 
-ClockFactory = Callable[[], SetClock]
+def is_alone(error: BaseException) -> bool:
+    """Whether a traceback shows this error only, and not the one that it stands for."""
+    return error.__cause__ is None and error.__suppress_context__

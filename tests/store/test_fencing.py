@@ -107,18 +107,22 @@ async def test_B7_a_stalled_leader_that_wakes_up_commits_nothing(
 
 
 async def test_B7_a_write_that_waits_behind_a_take_over_is_fenced(own_place: Place, first: Database) -> None:
-    """The lock comes first and the look at the lease second, with a snapshot younger than the lock."""
+    """The lock comes first and the look at the lease second, with a snapshot younger than the lock: until the
+    take-over commits, the old lease looks good.
+    """
     old = Lease(first, holder="old")
     tenant = await led_tenant(old, first)
     fence = old.fence()
-    expire(own_place)
 
     async def write() -> None:
         async with first.writing(tenant.organization_id, fence) as conn:
             await ledger.insert_resources(conn, [tenant.server()])
 
     async with await AsyncConnection.connect(own_place.operator.get_secret_value()) as taker:
-        await taker.execute("SELECT take_lease(0, 'new', '15 s')")
+        await taker.execute("UPDATE operator_lease SET expires_at = clock_timestamp()")
+        await taker.execute(
+            "SELECT take_lease(0, 'new', '15 s')"
+        )
         writing = asyncio.create_task(write())
         await until(lambda: is_waited_for(own_place, "ShareLock"))
         await taker.commit()

@@ -27,7 +27,7 @@ from inventiv_operator.store import ledger
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import Conflict, StoreDefect
 from inventiv_operator.store.ledger_reads import OPEN
-from store.conftest import FENCE, NOW, SetClock, Tenant
+from store.conftest import FENCE, NOW, SetClock, Tenant, is_alone
 from store.postgres_server import Place
 
 ALL_STATES = frozenset(ResourceState)
@@ -263,7 +263,7 @@ async def test_one_thing_at_the_provider_has_one_open_row(
         await record(db, other, second.id, ref)
     assert caught.value.constraint == "cloud_resources_ref"
     assert ref not in str(caught.value)
-    assert caught.value.__suppress_context__  # PostgreSQL's own text quotes it
+    assert is_alone(caught.value)  # PostgreSQL's own text quotes it
 
 
 async def test_L2_an_ordinal_has_one_living_instance(db: Database, tenant: Tenant) -> None:

@@ -17,6 +17,7 @@ from inventiv_operator.store.errors import (
     OtherCluster,
     SchemaMismatch,
 )
+from store.conftest import is_alone
 from store.postgres_server import (
     OPERATOR,
     OPERATOR_PASSWORD,
@@ -131,7 +132,7 @@ def test_a_malformed_url_is_wrong_and_not_quoted(url: str) -> None:
         Database(SecretStr(url))
     assert "pass@" not in str(caught.value).replace("password@", "")
     assert "zz" not in str(caught.value)
-    assert caught.value.__suppress_context__
+    assert is_alone(caught.value)
 
 
 async def test_a_value_that_libpq_does_not_accept_is_wrong(place: Place) -> None:

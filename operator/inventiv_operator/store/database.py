@@ -198,9 +198,8 @@ class Database:
             if observer is not None:
                 await observer.before_commit()
             cursor = await conn.execute(b"COMMIT", prepare=False)
-            if (
-                cursor.statusmessage != "COMMIT"
-            ):  # after an error that the body kept to itself it is a rollback
+            # After an error that the body kept to itself COMMIT rolls back, without an error of its own.
+            if cursor.statusmessage != "COMMIT":
                 raise StoreDefect(IN_FAILED_TRANSACTION)
             if observer is not None:
                 await observer.after_commit()
