@@ -12,7 +12,7 @@ from local_stack.processes import wait_until
 from local_stack.screen import Screen, Watched, parse_table
 from local_stack.simulator_client import SimulatorClient
 from local_stack.stack import Stack
-from local_stack.state import Outside
+from local_stack.state import Outside, locked
 
 NAMESPACE = "acme"
 NAME = "llama"
@@ -31,35 +31,56 @@ class ExpectationFailed(LocalStackError):
 def run(directory: Path, *, environ: Mapping[str, str], outside: Outside | None, keep: bool) -> int:
     """Tell the whole story on a stack of its own; the exit code. Takes the stack down unless `keep`.
 
-    Raises LocalStackError when the stack does not come up.
+    One demo at a time in one folder; what an earlier one was told to keep is ended first.
+
+    Raises LocalStackError when there is no simulator to ask.
     """
     if outside is not None and outside.scaleway_api_url:
         raise LocalStackError("the demo asks the simulator what is billed; unset INVENTIV_SCALEWAY_API_URL")
     screen = Screen()
-    left_over = Stack.attach(directory, environ=environ)
-    if left_over is not None:
-        left_over.down()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    lock = directory.with_name(f"{directory.name}.running")
+    with locked(lock, on_wait=lambda: screen.say("waiting for another demo to end")):
+        try:
+            _end_stack(directory, environ, on_found=lambda: screen.say("ending what an earlier demo left"))
+            stack = _tell_all(directory, environ=environ, outside=outside, screen=screen, keep=keep)
+        except LocalStackError as error:
+            screen.heading("The demo failed")
+            screen.say(str(error))
+            _show_log(directory, screen)
+            return 1
+        else:
+            screen.heading("Done: the tenant's instances are gone" if keep else "Done: nothing is left")
+            if keep:
+                _say_what_next(stack, screen)
+            return 0
+        finally:
+            if not keep:
+                _end_stack(directory, environ)
+
+
+def _tell_all(
+    directory: Path, *, environ: Mapping[str, str], outside: Outside | None, screen: Screen, keep: bool
+) -> Stack:
     screen.heading("A Kubernetes API server, PostgreSQL, a Scaleway simulator, the operator")
-    try:
-        stack = Stack.up(
-            directory, outside=outside, environ=environ, say=screen.say, simulator_options=_SIMULATOR
-        )
-        with SimulatorClient(stack.scaleway_url) as simulator:
-            Demo(stack=stack, simulator=simulator, screen=screen).tell()
-    except LocalStackError as error:
-        screen.heading("The demo failed")
-        screen.say(str(error))
-        _show_log(directory, screen)
-        return 1
-    else:
-        if keep:
-            _say_what_next(stack, screen)
-        screen.heading("Done: nothing is left" if not keep else "Done: nothing of the tenant is left")
-        return 0
-    finally:
-        made = None if keep else Stack.attach(directory, environ=environ)
-        if made is not None:
-            made.down()
+    stack = Stack.up(
+        directory, outside=outside, environ=environ, say=screen.say, simulator_options=_SIMULATOR
+    )
+    with SimulatorClient(stack.scaleway_url) as simulator:
+        story = Demo(stack=stack, simulator=simulator, screen=screen)
+        story.tell()
+        if not keep:
+            story.tenant_leaves()
+    return stack
+
+
+def _end_stack(
+    directory: Path, environ: Mapping[str, str], *, on_found: Callable[[], None] = lambda: None
+) -> None:
+    stack = Stack.attach(directory, environ=environ)
+    if stack is not None:
+        on_found()
+        stack.down()
 
 
 class Demo:
@@ -73,7 +94,11 @@ class Demo:
         self._tenant_arrives()
         self._instances_start()
         self._operator_is_killed()
-        self._everything_goes()
+        self._instances_go()
+
+    def tenant_leaves(self) -> None:
+        for path in (examples.CREDENTIAL, examples.ORGANIZATION):
+            self._kubectl("delete", f"--filename={_short(path)}", f"--timeout={_GONE_WITHIN_S:.0f}s")
 
     def _tenant_arrives(self) -> None:
         self._screen.heading("A tenant: its namespace, its Scaleway project, its key")
@@ -102,13 +127,11 @@ class Demo:
         self._follow("idep", NAME, until=_says(READY="3/3", PHASE="Ready"), within_s=_READY_WITHIN_S)
         self._expect_servers(3)
 
-    def _everything_goes(self) -> None:
+    def _instances_go(self) -> None:
         self._screen.heading("The tenant deletes it")
         self._kubectl("delete", "idep", NAME, f"--namespace={NAMESPACE}", f"--timeout={_GONE_WITHIN_S:.0f}s")
         counts = self._simulator.billed_count()
         self._expect(not any(counts.values()), f"the simulator bills nothing: {_in_words(counts)}")
-        for path in (examples.CREDENTIAL, examples.ORGANIZATION):
-            self._kubectl("delete", f"--filename={_short(path)}", f"--timeout={_GONE_WITHIN_S:.0f}s")
 
     def _expect_servers(self, count: int) -> None:
         billed = self._simulator.billed()
@@ -180,12 +203,12 @@ def _show_log(directory: Path, screen: Screen) -> None:
 
 def _say_what_next(stack: Stack, screen: Screen) -> None:
     site = stack.site
-    screen.heading("Still running, for you to go on")
+    screen.heading("Still running; to go on")
     with_folder = f"{site.program('kubectl').parent}"
     for line in (
         f"export KUBECONFIG={stack.kubeconfig}",
         f'export PATH={with_folder}:"$PATH"',
-        "kubectl apply -f examples/tenant/        # and again, with files of your own",
+        "kubectl apply -f examples/tenant/3-deployment.yaml        # again, or files of your own",
         "kubectl get iorg,icred,idep --all-namespaces --watch",
         "kubectl explain deployments.inventiv.io.spec.placement",
         f"curl {stack.scaleway_url}/_simulator/billed",
