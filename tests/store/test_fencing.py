@@ -120,9 +120,7 @@ async def test_B7_a_write_that_waits_behind_a_take_over_is_fenced(own_place: Pla
 
     async with await AsyncConnection.connect(own_place.operator.get_secret_value()) as taker:
         await taker.execute("UPDATE operator_lease SET expires_at = clock_timestamp()")
-        await taker.execute(
-            "SELECT take_lease(0, 'new', '15 s')"
-        )
+        await taker.execute("SELECT take_lease(0, 'new', '15 s')")
         writing = asyncio.create_task(write())
         await until(lambda: is_waited_for(own_place, "ShareLock"))
         await taker.commit()
