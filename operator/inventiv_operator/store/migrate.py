@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,28 +147,20 @@ def _sslmode(conn: Connection[Any]) -> str:
 
 def _run_dbmate(url: str) -> None:
     folder = migrations_folder()
-    with tempfile.TemporaryDirectory() as empty:  # dbmate reads a .env of the folder it is started in
-        try:
-            done = subprocess.run(  # noqa: S603 (fixed arguments)
-                [
-                    _dbmate(),
-                    "--no-dump-schema",
-                    "--migration-lock",
-                    "--migrations-dir",
-                    str(folder),
-                    "migrate",
-                ],
-                cwd=empty,
-                env=_environment(url),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise MigrationFailed(f"the migration did not end within {TIMEOUT_S:.0f} s") from None
+    try:
+        done = subprocess.run(  # noqa: S603 (fixed arguments)
+            [_dbmate(), "--no-dump-schema", "--migration-lock", "--migrations-dir", str(folder), "migrate"],
+            cwd=folder,  # it reads a .env of the folder it is started in
+            env=_environment(url),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise MigrationFailed(f"the migration did not end within {TIMEOUT_S:.0f} s") from None
     if done.returncode != 0:
         raise MigrationFailed(f"the migration failed: {_last_line(done.stderr or done.stdout, url)}")
 
