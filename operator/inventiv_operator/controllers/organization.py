@@ -102,8 +102,8 @@ class OrganizationReconciler:
             return await self._refuse(one, verdict, again_in_s=AWAITED_S)
         lines = await self._claiming.settle(row, spec.namespaces, annotations=one.obj.metadata.annotations)
         verdict = verdict_on(lines)
+        await self._wake_new(one, lines)  # first: what the status says is not woken again
         await self._write(one, row, verdict, lines=lines)
-        await self._wake_new(one, lines)
         return Result(requeue_after_s=LOOK_AGAIN_S if verdict.ready else AWAITED_S, organization=str(row.id))
 
     async def _open(self, one: _Tenant, spec: OrganizationSpec) -> OrganizationRow:

@@ -71,6 +71,7 @@ class CredentialReconciler:
         self._tenancy = tenancy
         self._status = status
         self._wake_deployments = wake_deployments
+        self._to_wake: set[str] = set()  # namespaces; a restart looks at everything anyway
 
     async def reconcile(self, key: Key, *, deadline_s: float) -> Result:
         """See the module."""
@@ -172,8 +173,7 @@ class CredentialReconciler:
             said = SaidOfKey(ready=False, reason=Reason.KEY_UNAVAILABLE, message=str(error))
             state = KeyState(row=await self._custody.read(row), said=said, again_in_s=REFRESH_S)
         await self._write(one, state.row, state.said, usage=await self._usage(state.row))
-        if state.row.ready != row.ready:
-            await self._wake_deployments(one.namespace)
+        await self._wake(one, is_due=state.row.ready != row.ready)
         return Result(
             requeue_after_s=min(state.again_in_s, REFRESH_S),
             organization=str(row.organization_id),
@@ -190,8 +190,7 @@ class CredentialReconciler:
             await self._custody.set_not_ready(row, reason)
             row = await self._custody.read(row)
             usage = await self._usage(row)
-            if was_ready:
-                await self._wake_deployments(one.namespace)
+            await self._wake(one, is_due=was_ready)
         await self._write(one, row, SaidOfKey(ready=False, reason=reason, message=message), usage=usage)
         return Result(
             requeue_after_s=again_in_s, organization=None if row is None else str(row.organization_id)
@@ -234,6 +233,14 @@ class CredentialReconciler:
         return state.row
 
     # -- shared ----------------------------------------------------------------------------------------------
+
+    async def _wake(self, one: _Credential, *, is_due: bool) -> None:
+        """Have its deployments looked at: now, or in the next pass when the API server does not list them."""
+        if is_due:
+            self._to_wake.add(one.namespace)
+        if one.namespace in self._to_wake:
+            await self._wake_deployments(one.namespace)
+            self._to_wake.discard(one.namespace)
 
     async def _usage(self, row: CredentialRow) -> CredentialUsage:
         async with self._services.db.reading(row.organization_id) as conn:
