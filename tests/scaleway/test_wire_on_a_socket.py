@@ -77,6 +77,8 @@ HTML = b"<html><body>Welcome to the hotel network</body></html>"
 
 NO_ANSWER: dict[str, Script] = {
     "html-200": says(http("200 OK", HTML, headers="Content-Type: text/html\r\n")),
+    "empty-200": says(http("200 OK")),
+    "empty-202": says(http("202 Accepted")),
     "truncated-json": says(http("200 OK", b'{"server": {"id": "cb63')),
     "less-than-announced": says(http("200 OK", b'{"server"', length=500), then_close=True),
     "reset-mid-body": says(http("200 OK", b'{"server"', length=500), then_reset=True),

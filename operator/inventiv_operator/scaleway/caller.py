@@ -219,7 +219,9 @@ def _reply(answer: WireAnswer, method: str, *, what: str, asked_ref: str, sent_s
             retry_after=answer.retry_after,
         )
     content: Any = None
-    if answer.body:
+    # Only 204 says by itself that there is nothing more to say; another 2xx without content is a gateway's
+    # accident.
+    if answer.status != HTTPStatus.NO_CONTENT:
         try:
             content = json.loads(answer.body)
         except (ValueError, RecursionError):

@@ -17,8 +17,9 @@ from yarl import URL
 
 BODY_MAX_BYTES: Final = 32 * 2**20
 """The largest answer seen, a page of `products/servers`, has 50 kB."""
-KEEP_ALIVE_S: Final = 10.0
-"""Shorter than the gateway's: a POST on a connection that is just being closed has an unknown outcome."""
+KEEP_ALIVE_S: Final = 4.0
+"""Shorter than any server's (5 s is common): a POST on a connection that is just being closed has an unknown
+outcome. Long enough for what is polled every two seconds."""
 
 
 class NotSent(Exception):
