@@ -1,4 +1,6 @@
-"""As much of an API server as the deployment controller asks for: state, resourceVersions, finalizers, conflicts."""
+"""As much of an API server as the deployment controller asks for: state, resourceVersions, finalizers,
+conflicts.
+"""
 
 import asyncio
 import copy
@@ -24,7 +26,7 @@ class FakeKube:
         self.events: list[Body] = []
         self.status_writes = 0
 
-    # -- what people do ----------------------------------------------------------------------------------------------
+    # -- what people do --------------------------------------------------------------------------------------
 
     def make_namespace(self, name: str) -> str:
         """Its uid."""
@@ -80,7 +82,7 @@ class FakeKube:
         conditions = self.status(namespace, name).get("conditions") or []
         return next((c for c in conditions if c["type"] == kind), {})
 
-    # -- what the controllers ask (controllers.objects.Objects, kube.events) -----------------------------------------
+    # -- what the controllers ask (controllers.objects.Objects, kube.events) ---------------------------------
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
         return copy.deepcopy(self._objects.get((kind.kind, namespace or "", name)))
@@ -132,7 +134,7 @@ class FakeKube:
         self.events.append(copy.deepcopy(dict(body)))
         return dict(body)
 
-    # -- inside ------------------------------------------------------------------------------------------------------
+    # -- inside ----------------------------------------------------------------------------------------------
 
     def _current(self, kind: Kind, obj: Mapping[str, Any]) -> Body:
         metadata = obj["metadata"]

@@ -1,7 +1,7 @@
 """An event loop in which only real I/O takes time.
 
-While PostgreSQL is being talked to, its clock runs like the machine's. When nothing is on its way, it jumps to the
-next timer at once. So minutes of settling and back-off pass in milliseconds, with the real database.
+While PostgreSQL is being talked to, its clock runs like the machine's. When nothing is on its way, it jumps
+to the next timer at once. So minutes of settling and back-off pass in milliseconds, with the real database.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         """Whether a socket (besides the loop's own) or a thread is waited for."""
         return self._in_threads > 0 or len(self._waiting.get_map()) > 1
 
-    def run_in_executor(
+    def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         self._in_threads += 1

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 from uuid import UUID
 
 import httpx
@@ -118,7 +119,7 @@ class Process:
         """What passes ended with, so far."""
         self._stack = AsyncExitStack()
 
-    async def __aenter__(self) -> "Process":
+    async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.factory)
         self._stack.push_async_callback(_end, asyncio.create_task(self.readiness.run(), name="probes"))
         self._stack.push_async_callback(self.reconciler.close)
@@ -135,8 +136,8 @@ class Process:
     async def drive(self, namespace: str, name: str, *, until: Callable[[], bool]) -> None:
         """Pass after pass, each when the one before asked for it, until something is so.
 
-        Like the queue: an event of the object brings the next pass at once, an error a back-off. Ends when another
-        process leads.
+        Like the queue: an event of the object brings the next pass at once, an error a back-off. Ends when
+        another process leads.
         """
         changed = self.around.kube.changed
         while not until():

@@ -1,11 +1,12 @@
 """One tenant with a simulator of its own, the real database, and virtual time."""
 
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from inventiv_operator.domain.ledger import DeploymentLedger, Fence
@@ -68,7 +69,9 @@ class Rig:
         began_s = clock.monotonic()
 
         def over() -> bool:
-            assert clock.monotonic() - began_s < within_s, f"not within {within_s:g} s: {self.status} {self.process.errors[-3:]}"
+            assert clock.monotonic() - began_s < within_s, (
+                f"not within {within_s:g} s: {self.status} {self.process.errors[-3:]}"
+            )
             return true()
 
         await self.process.drive(self.tenant.namespace, NAME, until=over)
@@ -78,10 +81,14 @@ class Rig:
         return await self.until(lambda: self.is_ready, within_s=within_s)
 
     async def until_reason(self, reason: str, *, within_s: float = 7200.0) -> float:
-        return await self.until(lambda: self.ready["reason"] == reason if self.ready else False, within_s=within_s)
+        return await self.until(
+            lambda: self.ready["reason"] == reason if self.ready else False, within_s=within_s
+        )
 
     async def until_gone(self, *, within_s: float = 3600.0) -> float:
-        return await self.until(lambda: self.kube.read(self.tenant.namespace, NAME) is None, within_s=within_s)
+        return await self.until(
+            lambda: self.kube.read(self.tenant.namespace, NAME) is None, within_s=within_s
+        )
 
     async def rest(self, seconds: float) -> None:
         """Let so much time pass under the process's eyes."""
@@ -118,14 +125,25 @@ class Rig:
 
     def calls(self, method: str, template: str, *, since: int = 0) -> int:
         """How many calls of an endpoint were made; `template` is a part of it."""
-        return sum(
-            1 for c in self.world.calls.since(since) if c.method == method and template in c.template
-        )
+        return sum(1 for c in self.world.calls.since(since) if c.method == method and template in c.template)
 
     async def ledger(self) -> DeploymentLedger:
         async with self.around.database.reading(self.tenant.organization_id) as conn:
             (row,) = await ledger.get_deployment(conn, namespace=self.tenant.namespace, name=NAME)
             return await ledger.read_ledger(conn, row.id)
+
+    async def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """What anybody with the tenant's key is answered."""
+        request = httpx.Request(
+            method,
+            f"http://scaleway.test{path}",
+            headers={"X-Auth-Token": self.tenant.secret_key, "Content-Type": "application/json"},
+            content=None if body is None else json.dumps(body),
+        )
+        answer = await self.around.transport.handle_async_request(request)
+        content = await answer.aread()
+        assert answer.status_code < 300, content
+        return json.loads(content)
 
     def assert_nothing_left(self) -> None:
         left = self.billed()

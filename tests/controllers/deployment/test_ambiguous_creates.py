@@ -161,10 +161,6 @@ async def test_L2_a_restart_after_the_answer_was_lost_with_the_process_finds_the
 
 async def _make_by_hand(rig: Rig, *, tags: list[str], name: str) -> str:
     """With the tenant's own key, in the project's default group."""
-    import json
-
-    import httpx
-
     body = {
         "name": name,
         "commercial_type": TYPE,
@@ -173,13 +169,6 @@ async def _make_by_hand(rig: Rig, *, tags: list[str], name: str) -> str:
         "tags": tags,
         "dynamic_ip_required": False,
     }
-    request = httpx.Request(
-        "POST",
-        f"http://scaleway.test/instance/v1/zones/{ZONE}/servers",
-        headers={"X-Auth-Token": rig.tenant.secret_key, "Content-Type": "application/json"},
-        content=json.dumps(body),
-    )
-    answer = await rig.around.transport.handle_async_request(request)
-    assert answer.status_code == 201, await answer.aread()
-    made: str = json.loads(await answer.aread())["server"]["id"]
+    answer = await rig.ask("POST", f"/instance/v1/zones/{ZONE}/servers", body)
+    made: str = answer["server"]["id"]
     return made

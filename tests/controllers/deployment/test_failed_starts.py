@@ -15,9 +15,7 @@ def stock(at: str, *, capacity: int = 0) -> dict[str, object]:
 
 
 def creates(rig: Rig) -> int:
-    return sum(
-        1 for c in rig.world.calls.since(0) if c.method == "POST" and c.template.endswith("/servers")
-    )
+    return sum(1 for c in rig.world.calls.since(0) if c.method == "POST" and c.template.endswith("/servers"))
 
 
 async def test_L6_a_failed_start_is_kept_for_a_look_and_then_deleted(rig: Rig) -> None:

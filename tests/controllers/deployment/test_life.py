@@ -1,6 +1,6 @@
 """From apply to Ready and back to nothing, with the real database and the simulator."""
 
-from controllers.deployment.conftest import NAME, Rig
+from controllers.deployment.conftest import Rig
 
 
 async def test_an_applied_deployment_becomes_ready_and_leaves_nothing_behind(rig: Rig) -> None:

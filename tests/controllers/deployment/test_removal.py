@@ -114,8 +114,7 @@ async def test_L1_a_404_without_a_positive_control_is_no_proof(rig: Rig) -> None
     await rig.until_ready()
     await rig.rest(70)
     not_found = {"type": "not_found", "resource": "instance_server", "message": "no"}
-    empty = {"servers": []}
-    rig.fault("status", "GET", r"/servers\?", status=200, body=empty, times=None)
+    rig.fault("status", "GET", r"/servers\?", status=200, body={"servers": []}, times=None)
     rig.fault("status", "GET", "/servers/", status=404, body=not_found, times=None)
     rig.fault("status", "GET", "/security_groups", status=500, times=None)
     await rig.rest(300)
@@ -128,7 +127,9 @@ async def test_T8_a_control_that_is_gone_freezes_the_credential(rig: Rig) -> Non
     rig.apply(replicas=2)
     await rig.until_ready()
     outside.delete(rig.world, server_id(rig), {})
-    await rig.until(lambda: rig.calls("POST", "/action") == 3)  # its absence was proven: the zone has a control
+    await rig.until(
+        lambda: rig.calls("POST", "/action") == 3
+    )  # its absence was proven: the zone has a control
     await rig.until_ready()
     other = str(uuid4())
     outside.move(rig.world, rig.tenant.access_key, {"project_id": other})
