@@ -172,3 +172,16 @@ async def test_T5_after_a_forced_finalizer_the_terminator_ends_it(bench: Bench) 
     await bench.settle_credential()
     assert (await bench.row()).state == "closing"
     assert bench.groups() == []
+
+
+async def test_L1_a_404_without_a_control_ends_nothing(bench: Bench) -> None:
+    bench.without_default_group()
+    await bench.made()
+    for group in list(bench.world.security_groups):
+        bench.world.security_groups.remove(group)
+    bench.fault("status", "security_groups$", method="POST", status=503, times=None)
+    delete(bench)
+    await bench.pass_for(30.0)
+    assert not is_gone(bench)
+    assert "whether that is true is not known" in bench.said()[2]
+    assert (await bench.row()).state == "open"
