@@ -291,10 +291,11 @@ def _sweep(directory: Path) -> None:
 def _end(directory: Path, *, session_id: str) -> None:
     for process in processes.marked(session_id):
         processes.kill(process)
-    try:
-        stack = Stack.attach(directory / "stack")
-    except LocalStackError:
-        return
-    if stack is not None:
-        stack.down()
+    for state in sorted(directory.glob("*/state.json")):  # the session's stack, and those of single tests
+        try:
+            stack = Stack.attach(state.parent)
+        except LocalStackError:
+            return
+        if stack is not None:
+            stack.down()
     shutil.rmtree(directory, ignore_errors=True)
