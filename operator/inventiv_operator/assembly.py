@@ -26,7 +26,6 @@ from inventiv_operator.controllers.sweeps.control_groups import ControlGroups
 from inventiv_operator.controllers.sweeps.terminator import TERMINATOR, Terminator
 from inventiv_operator.controllers.tenancy import Tenancy
 from inventiv_operator.controllers.waking import Waking
-from inventiv_operator.domain.ids import InstallationId
 from inventiv_operator.domain.intents import Timing
 from inventiv_operator.kube.client import KubeClient
 from inventiv_operator.kube.events import EventRecorder
@@ -37,6 +36,7 @@ from inventiv_operator.scaleway.factory import ClientFactory
 from inventiv_operator.scaleway.observer import CallObserver
 from inventiv_operator.store import lease
 from inventiv_operator.store.database import CommitObserver, Database
+from inventiv_operator.store.installation import Installation
 from inventiv_operator.store.keyring import KeyringFile
 from inventiv_operator.store.lease import Lease
 
@@ -68,7 +68,7 @@ class Parts:
     keyring: KeyringFile
     queue: WorkQueue
     relister: Relister
-    installation_id: InstallationId
+    installation: Installation
     holder: str
     tuning: Tuning
 
@@ -94,7 +94,7 @@ def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> 
             provider_timeout_s=parts.settings.provider_timeout_s,
             settle_s=parts.settings.settle_s,
         ),
-        installation_id=parts.installation_id,
+        installation_id=parts.installation.id,
     )
     events = EventRecorder(parts.kube, clock=parts.clock, instance=parts.holder)
     status = ObjectStatusWriter(parts.kube, events=events, clock=parts.clock)

@@ -24,7 +24,6 @@ from prometheus_client import CollectorRegistry
 from inventiv_operator.assembly import Assembly, Parts, Tuning, assemble
 from inventiv_operator.config import OperatorSettings
 from inventiv_operator.controllers.surroundings import DATABASE, KUBERNETES, Surroundings
-from inventiv_operator.domain.ids import InstallationId
 from inventiv_operator.handlers.registration import register
 from inventiv_operator.handlers.running import KopfStopped, run_kopf
 from inventiv_operator.kube.access import AccessError, ClusterAccess
@@ -42,6 +41,7 @@ from inventiv_operator.scaleway.observer import CallObserver
 from inventiv_operator.store import installation
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import CannotStart, DatabaseUnavailable
+from inventiv_operator.store.installation import Installation
 from inventiv_operator.store.keyring import KeyringFile
 from inventiv_operator.store.lease import Lease
 
@@ -151,7 +151,7 @@ async def operator(
         )
         await _until_there(database.check, check=DATABASE, health=health, clock=clock)
         kube = KubeClient(await stack.enter_async_context(Transport(access)))
-        installation_id = await _until_bound(database, kube, health=health, clock=clock)
+        bound = await _until_bound(database, kube, health=health, clock=clock)
         try:
             factory = await stack.enter_async_context(
                 _factory(settings, clock=clock, registry=registry, observer=tuning.call_observer)
@@ -172,7 +172,7 @@ async def operator(
                 keyring=keyring,
                 queue=queue,
                 relister=relister,
-                installation_id=installation_id,
+                installation=bound,
                 holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
                 tuning=tuning,
             ),
@@ -182,16 +182,25 @@ async def operator(
 
 
 def _wire(settings: OperatorSettings, *, parts: Parts, access: ClusterAccess, health: Health) -> Operator:
+    def look_at_everything() -> None:
+        parts.relister.hurry()
+        controllers.terminator.hurry()
+
     lease = Lease(
         parts.database,
         holder=parts.holder,
         duration_s=parts.tuning.lease_duration_s,
         renew_s=parts.tuning.lease_renew_s,
         clock=parts.clock,
-        on_gained=parts.relister.hurry,
+        on_gained=look_at_everything,
     )
     surroundings = Surroundings(
-        parts.database, parts.kube, health=health, clock=parts.clock, on_return=parts.relister.hurry
+        parts.database,
+        parts.kube,
+        health=health,
+        clock=parts.clock,
+        cluster_uid=parts.installation.cluster_uid,
+        on_return=parts.relister.hurry,
     )
     controllers = assemble(parts, leadership=lease, surroundings=surroundings)
     kopf_registry = kopf.OperatorRegistry()
@@ -256,15 +265,13 @@ async def _until_there(
         await clock.sleep(WAIT_S)
 
 
-async def _until_bound(
-    database: Database, kube: KubeClient, *, health: Health, clock: Clock
-) -> InstallationId:
+async def _until_bound(database: Database, kube: KubeClient, *, health: Health, clock: Clock) -> Installation:
     """An empty database is tied to this cluster; one of another cluster ends the process (L9)."""
     cluster_uid = await _until_there(kube.cluster_uid, check=KUBERNETES, health=health, clock=clock)
 
-    async def bind() -> InstallationId:
+    async def bind() -> Installation:
         async with database.platform() as conn:
-            return (await installation.bind(conn, cluster_uid)).id
+            return await installation.bind(conn, cluster_uid)
 
     return await _until_there(bind, check=DATABASE, health=health, clock=clock)
 

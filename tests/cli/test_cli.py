@@ -1,5 +1,6 @@
-"""The command line itself: help, flags, exit codes. What commands do is tried with real parts in"
-" tests/e2e."""
+"""The command line itself: help, flags, exit codes. What commands do is tried with real parts in
+tests/e2e.
+"""
 
 from pathlib import Path
 

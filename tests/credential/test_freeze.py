@@ -1,5 +1,6 @@
-"""T8: a control that is known to exist and is not found freezes the credential, until a key is proven"
-" again."""
+"""T8: a control that is known to exist and is not found freezes the credential, until a key is proven
+again.
+"""
 
 from dataclasses import replace
 

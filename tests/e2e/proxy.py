@@ -1,5 +1,6 @@
-"""A line that can be cut: a TCP proxy in a thread. What is cut refuses connections, as a stopped server"
-" does."""
+"""A line that can be cut: a TCP proxy in a thread. What is cut refuses connections, as a stopped server
+does.
+"""
 
 import asyncio
 import contextlib

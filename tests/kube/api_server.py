@@ -1,5 +1,6 @@
-"""A small HTTP server in the place of an API server: answers what it was told, and remembers what it was"
-" asked."""
+"""A small HTTP server in the place of an API server: answers what it was told, and remembers what it was
+asked.
+"""
 
 import json
 from collections import deque

@@ -19,14 +19,15 @@ from inventiv_operator.store.claims import ClaimOutcome
 logger = logging.getLogger(__name__)
 
 CLAIM_ANNOTATION = "inventiv.io/claim"
-"""`acme=<uid>`, several with commas: the platform's word that a namespace made anew is to be claimed"
-" again."""
+"""`acme=<uid>`, several with commas: the platform's word that a namespace made anew is to be claimed
+again.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamespaceClaim:
-    """One line of `status.namespaces`. `uid` empty: it does not exist; `problem` empty: it holds, or is"
-    " awaited.
+    """One line of `status.namespaces`. `uid` empty: it does not exist; `problem` empty: it holds, or is
+    awaited.
     """
 
     name: str

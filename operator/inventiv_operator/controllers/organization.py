@@ -19,6 +19,7 @@ from inventiv_operator.domain.ledger import OrganizationRow
 from inventiv_operator.domain.verdict import Verdict, refused
 from inventiv_operator.kube.client import KubeClient
 from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, ORGANIZATION
+from inventiv_operator.runtime.logging import bind
 from inventiv_operator.runtime.queue import DONE, Key, Lane, Result
 from inventiv_operator.store import claims, organizations
 from inventiv_operator.store.errors import Conflict
@@ -100,6 +101,7 @@ class OrganizationReconciler:
         except Conflict:
             verdict = refused(Reason.DEFAULT_CONFLICT, DEFAULT_CONFLICT)
             return await self._refuse(one, verdict, again_in_s=AWAITED_S)
+        bind(organization=str(row.id))
         lines = await self._claiming.settle(row, spec.namespaces, annotations=one.obj.metadata.annotations)
         verdict = verdict_on(lines)
         await self._wake_new(one, lines)  # first: what the status says is not woken again

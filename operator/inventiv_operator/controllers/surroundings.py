@@ -1,5 +1,5 @@
-"""Whether the database and the API server can be asked: readiness says so, and their return wakes"
-" everything.
+"""Whether the database and the API server can be asked: readiness says so, and their return wakes
+everything.
 """
 
 import logging
@@ -11,7 +11,7 @@ from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.runtime.health import Health
 from inventiv_operator.store import installation
 from inventiv_operator.store.database import Database
-from inventiv_operator.store.errors import CannotStart, StoreError
+from inventiv_operator.store.errors import CannotStart, OtherCluster, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +30,17 @@ class Surroundings:
         *,
         health: Health,
         clock: Clock,
+        cluster_uid: str,
         on_return: Callable[[], None],
     ) -> None:
-        """`on_return` is called when one of the two can be asked again: what backed off need not wait"
-        " longer.
+        """`on_return` is called when one of the two can be asked again: what backed off need not wait
+        longer.
         """
         self._database = database
         self._kube = kube
         self._health = health
         self._clock = clock
+        self._cluster_uid = cluster_uid
         self._on_return = on_return
         self._away = {DATABASE: "", KUBERNETES: ""}
 
@@ -51,7 +53,9 @@ class Surroundings:
         """Look for ever.
 
         Raises:
-            CannotStart: the database is no longer the one this process was started for.
+            OtherCluster: cluster and database do not belong together any more (L9): one of the two was put
+                in the place of the one that this process was started for.
+            CannotStart: the database is no longer one to work with.
         """
         while True:
             await self.look()
@@ -64,18 +68,27 @@ class Surroundings:
     async def _database_problem(self) -> str:
         try:
             async with self._database.platform() as conn:
-                await installation.read(conn)
+                found = await installation.read(conn)
         except CannotStart:
             raise
         except StoreError as error:
             return str(error)
+        if found is None or found.cluster_uid != self._cluster_uid:
+            raise OtherCluster(
+                "the database does not belong to this cluster any more: check both, and `bind`"
+            )
         return ""
 
     async def _kubernetes_problem(self) -> str:
         try:
-            await self._kube.missing_crds()  # whether one is missing is the relister's business
+            cluster_uid = await self._kube.cluster_uid()
         except KubeError as error:
             return str(error)
+        if cluster_uid != self._cluster_uid:
+            raise OtherCluster(
+                f"the API server is another cluster's now (kube-system uid {cluster_uid}), the database is"
+                f" that of {self._cluster_uid}"
+            )
         return ""
 
     def _note(self, what: str, problem: str) -> None:

@@ -111,7 +111,7 @@ class Custody:
             return KeyState(row=row, said=noted, again_in_s=due_s)
         cloud = (
             self._access.candidate(row.organization_id, row.id, secrets)
-            if is_candidate
+            if is_candidate or row.validated_at is None  # one that was never proven has nothing to freeze
             else await self._access.provider_for(row.organization_id, row.id, though_frozen=True)
         )
         state = await self._prove(row, offer, cloud=cloud, is_candidate=is_candidate)
@@ -143,7 +143,7 @@ class Custody:
             zones=offer.zones,
             project_id=ProjectId(row.project_id),
             known_end=None if is_candidate else row.expires_at,
-            now=self._services.clock.now(),
+            clock=self._services.clock,
         )
         if found.finding is Finding.VALID:
             return await self._accept(row, offer, found, is_candidate=is_candidate)
@@ -204,8 +204,8 @@ class Custody:
         )
 
     async def _decline(self, row: CredentialRow, found: Validation, *, is_candidate: bool) -> KeyState:
-        """Nothing new is made until a key is proven; what exists is watched and deleted with the stored"
-        " one.
+        """Nothing new is made until a key is proven; what exists is watched and deleted with the stored
+        one.
         """
         if found.finding is Finding.DENIED and self._schedule.is_fresh(row.id):
             message = f"a fresh key may be refused for up to two minutes; so far: {found.message}"

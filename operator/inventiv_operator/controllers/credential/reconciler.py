@@ -22,6 +22,7 @@ from inventiv_operator.domain.ids import CredentialId, OrganizationId, Zone
 from inventiv_operator.domain.ledger import CredentialRow
 from inventiv_operator.kube.client import KubeClient
 from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, CREDENTIAL
+from inventiv_operator.runtime.logging import bind
 from inventiv_operator.runtime.queue import DONE, Key, Lane, Result
 from inventiv_operator.store import credentials
 from inventiv_operator.store.errors import DecryptionFailed, KeyUnavailable
@@ -30,8 +31,9 @@ from inventiv_operator.store.usage import CredentialUsage, usage_of
 logger = logging.getLogger(__name__)
 
 REFRESH_S = 30.0
-"""How often the counts in the status are brought up to date, and an unwatched Secret that is wrong is"
-" read again."""
+"""How often the counts in the status are brought up to date, and an unwatched Secret that is wrong is
+read again.
+"""
 
 WakeNamespace = Callable[[str], Awaitable[None]]
 """Have every Deployment of a namespace looked at: its credential became ready, or ceased to be."""
@@ -143,6 +145,7 @@ class CredentialReconciler:
                 " spec.namespaces",
                 again_in_s=None,
             )
+        bind(organization=str(owner))
         if CLEANUP_FINALIZER not in one.obj.metadata.finalizers:
             await self._kube.add_finalizer(CREDENTIAL, one.body)
             return Result(requeue_after_s=0.0, organization=str(owner), lane=Lane.CREATE)
@@ -218,8 +221,8 @@ class CredentialReconciler:
         return DONE
 
     async def _renewed(self, one: _Credential, row: CredentialRow) -> CredentialRow:
-        """A new key in the Secret is taken also now: the stored one may have been revoked, with servers"
-        " left.
+        """A new key in the Secret is taken also now: the stored one may have been revoked, with servers
+        left.
         """
         try:
             spec = one.obj.spec

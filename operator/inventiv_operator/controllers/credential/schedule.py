@@ -1,5 +1,5 @@
-"""When a key is to be proven again, and how long a fresh one may be refused. Kept in memory: a restart"
-" asks anew.
+"""When a key is to be proven again, and how long a fresh one may be refused. Kept in memory: a restart
+asks anew.
 """
 
 import random

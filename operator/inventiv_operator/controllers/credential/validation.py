@@ -13,20 +13,23 @@ from inventiv_operator.api.conditions import Reason
 from inventiv_operator.controllers.control import ControlResult, Verdict
 from inventiv_operator.controllers.deployment.scene import Cloud
 from inventiv_operator.domain.ids import ProjectId, Zone
+from inventiv_operator.runtime.clock import Clock
 
 WELL_KNOWN_ZONES = tuple(Zone(name) for name in ("fr-par-1", "fr-par-2", "nl-ams-1", "pl-waw-1"))
-"""Where a key is tried that has nothing anywhere yet; the next one when an endpoint does not know the"
-" zone."""
+"""Where a key is tried that has nothing anywhere yet; the next one when an endpoint does not know the
+zone.
+"""
 _SAYS_ENOUGH = frozenset(
     {
         Reason.CREDENTIAL_REJECTED,
         Reason.CREDENTIAL_EXPIRED,
         Reason.PERMISSION_DENIED,
-        Reason.PROVIDER_UNREACHABLE,
         Reason.RATE_LIMITED,
     }
 )
 """Reasons that another zone would only repeat."""
+PATIENCE_S = 3.0
+"""An endpoint that takes longer to say nothing is away, and not without this zone."""
 
 
 class Finding(StrEnum):
@@ -48,15 +51,22 @@ class Validation:
 
 
 async def validate(
-    cloud: Cloud, *, zones: Sequence[Zone], project_id: ProjectId, known_end: datetime | None, now: datetime
+    cloud: Cloud,
+    *,
+    zones: Sequence[Zone],
+    project_id: ProjectId,
+    known_end: datetime | None,
+    clock: Clock,
 ) -> Validation:
-    """Ask in the first of `zones` that the endpoint knows. `known_end`: of the key, from an earlier"
-    " validation.
+    """Ask in the first of `zones` that the endpoint knows. `known_end`: of the key, from an earlier
+    validation.
     """
     result = ControlResult(verdict=Verdict.UNKNOWN, message="no zone to ask in")
+    began_s = clock.monotonic()
     for zone in zones:
         result = await cloud.control.check(zone, fresh=True)
-        if result.verdict is not Verdict.UNKNOWN or result.reason in _SAYS_ENOUGH:
+        is_away = clock.monotonic() - began_s > PATIENCE_S
+        if result.verdict is not Verdict.UNKNOWN or result.reason in _SAYS_ENOUGH or is_away:
             break
     if result.verdict is Verdict.HELD:
         facts = await cloud.client.key_facts()
@@ -68,7 +78,7 @@ async def validate(
         )
     if result.verdict is Verdict.BROKEN:
         return await _broken(cloud, result, project_id)
-    return _unknown(result, known_end=known_end, now=now)
+    return _unknown(result, known_end=known_end, now=clock.now())
 
 
 async def _broken(cloud: Cloud, result: ControlResult, project_id: ProjectId) -> Validation:

@@ -16,8 +16,9 @@ from inventiv_operator.store import credentials
 logger = logging.getLogger(__name__)
 
 QUARANTINE = timedelta(hours=24)
-"""How long key and row are kept after the last thing of it was proven absent: a late appearance can still"
-" be found."""
+"""How long key and row are kept after the last thing of it was proven absent: a late appearance can still
+be found.
+"""
 
 
 class ClosingCredentials:

@@ -6,6 +6,8 @@ would matter, and objects that are gone have none. It only puts keys on the queu
 the work.
 """
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Collection
 
@@ -24,8 +26,9 @@ TERMINATOR = "terminator"
 
 
 Living = Callable[[], Collection[Key] | None]
-"""The keys of the last complete list of the API server; None: nothing was listed yet, so nothing is taken"
-" for gone."""
+"""The keys of the last complete list of the API server; None: nothing was listed yet, so nothing is taken
+for gone.
+"""
 
 
 class Terminator:
@@ -33,20 +36,28 @@ class Terminator:
         self._services = services
         self._enqueue = enqueue
         self._living = living
+        self._hurried = asyncio.Event()
 
     async def run(self, *, interval_s: float, is_leader: Callable[[], bool]) -> None:
         """Look for ever, while this process leads; what cannot be read now is read next time."""
         while True:
+            self._hurried.clear()
             if is_leader():
                 try:
                     await self.look()
                 except StoreError as error:
                     logger.info("terminator put off", extra={"error": str(error)})
-            await self._services.clock.sleep(interval_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(interval_s):
+                    await self._hurried.wait()
+
+    def hurry(self) -> None:
+        """Have `run` look at once: this process leads now."""
+        self._hurried.set()
 
     async def look(self) -> None:
-        """Enqueue what is closing, and what is open without a listed object: the reconciler asks for it"
-        " live.
+        """Enqueue what is closing, and what is open without a listed object: the reconciler asks for it
+        live.
         """
         living = self._living()
         async with self._services.db.platform() as conn:
