@@ -2,10 +2,13 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 PROGRAM = "inventiv-operator"
 _EPILOG = (
@@ -124,11 +127,13 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from inventiv_operator.config import load_settings
+    from inventiv_operator.config import given_without_effect, load_settings
     from inventiv_operator.runtime.logging import configure_logging
 
     settings = load_settings(overrides=_overrides(options))
     configure_logging(log_format=settings.log_format, level=settings.log_level)
+    for variable in given_without_effect(settings):
+        logger.warning("%s has no effect in this release", variable)
     from inventiv_operator.bootstrap import ENDINGS, run_operator
 
     try:

@@ -155,6 +155,35 @@ class OperatorSettings(BaseSettings):
         return self
 
 
+WITHOUT_EFFECT: Final = frozenset(
+    {
+        "seed_dir",
+        "shards",
+        "audit_retention_days",
+        "tombstone_retention_days",
+        "prices_file",
+        "volume_cleanup_interval_s",
+        "health_check_interval_s",
+        "full_reconciliation_interval_s",
+        "catalog_interval_s",
+        "orphan_grace_s",
+        "lost_retention_s",
+    }
+)
+"""Settings of the contract whose behaviour does not exist yet; a line here goes when it does."""
+
+
+def given_without_effect(settings: OperatorSettings) -> tuple[str, ...]:
+    """Variables that ask for something that this release does not do: not to be passed over in silence."""
+    fields = OperatorSettings.model_fields
+    return tuple(
+        _variable(name)
+        for name in fields
+        if name in WITHOUT_EFFECT & settings.model_fields_set
+        and getattr(settings, name) != fields[name].default
+    )
+
+
 RUN_REQUIRES: Final = ("DATABASE_URL", "KEYRING_FILE")
 MIGRATE_REQUIRES: Final = ("MIGRATION_DATABASE_URL",)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from inventiv_operator.config import ConfigError, OperatorSettings, load_settings
+from inventiv_operator.config import ConfigError, OperatorSettings, given_without_effect, load_settings
 
 URL = "postgresql://operator:hunter2@db:5432/inventiv"
 
@@ -134,3 +134,11 @@ def test_every_variable_of_the_contract_is_there() -> None:
         " HTTP_PORT LOG_FORMAT LOG_LEVEL"
     )
     assert {name.upper() for name in OperatorSettings.model_fields} == set(contract.split())
+
+
+def test_what_asks_for_something_that_is_not_there_yet_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert given_without_effect(load_settings()) == ()
+    monkeypatch.setenv("INVENTIV_SHARDS", "4")
+    monkeypatch.setenv("INVENTIV_LOST_RETENTION_S", "0")  # the default asks for nothing
+    monkeypatch.setenv("INVENTIV_SETTLE_S", "90")
+    assert given_without_effect(load_settings()) == ("INVENTIV_SHARDS",)

@@ -18,7 +18,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from docs.shell_blocks import Block, Shell, blocks
-from inventiv_operator.config import OperatorSettings
+from inventiv_operator.config import WITHOUT_EFFECT, OperatorSettings
 from local_stack import cluster, installation, postgres, processes
 from local_stack.parts import Part, operator_environment
 from local_stack.places import REPOSITORY
@@ -312,8 +312,9 @@ def test_the_settings_are_those_of_the_code() -> None:
     code = "".join(path.read_text() for path in sorted(package.rglob("*.py")) if path.name != "config.py")
     fields = set(OperatorSettings.model_fields)
     used = {name for name in fields if re.search(rf"settings\.{name}\b", code)}
+    assert fields - used == WITHOUT_EFFECT
     assert listed == {name.upper() for name in used}
-    assert set(_names(without_effect)) == {name.upper() for name in fields - used}
+    assert set(_names(without_effect)) == {name.upper() for name in WITHOUT_EFFECT}
 
 
 def _names(text: str) -> list[str]:
