@@ -356,7 +356,7 @@ async def test_the_look_ups_resist_a_search_path_of_the_caller(own_place: Place)
             "SELECT proname, proconfig FROM pg_proc"
             " WHERE pronamespace = 'public'::regnamespace AND prosecdef ORDER BY 1"
         ).fetchall()
-    assert len(found) == 7
+    assert len(found) == 10
     assert all(config == ["search_path=pg_catalog, pg_temp"] for _, config in found)
 
 

@@ -26,6 +26,8 @@ from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 FENCED_SQLSTATE = "IV001"
 """Raised by the SQL function `begin_write`."""
+MOVED_SQLSTATE = "IV002"
+"""Raised by the SQL functions of re-keying: what they were to replace is not as it was read."""
 
 
 class StoreError(Exception):
@@ -130,6 +132,8 @@ def translate(error: Exception) -> StoreError:
     constraint = error.diag.constraint_name or ""
     if sqlstate == FENCED_SQLSTATE:
         return Fenced("another process leads now; nothing was written")
+    if sqlstate == MOVED_SQLSTATE:
+        return Conflict("key material is not as it was read any more; nothing was written")
     if isinstance(error, pg.UniqueViolation):
         return Conflict(constraint=constraint)
     return _outage(error, sqlstate) or StoreDefect(sqlstate, constraint=constraint)

@@ -34,6 +34,7 @@ FROM provider_settings s
 LEFT JOIN organization_keys k ON k.organization_id = s.organization_id AND k.version = s.key_version
 WHERE s.organization_id = {_BOUND} AND s.provider_id = %(provider_id)s AND s.key = ANY(%(keys)s)
 """  # noqa: S608 (constants)
+_HOLD_DATA_KEY: Final = f"SELECT FROM organizations WHERE id = {_BOUND} FOR SHARE"  # noqa: S608 (constants)
 _DATA_KEY: Final = """
 SELECT p.organization_id, k.version, k.key_id, k.wrapped_key
 FROM providers p LEFT JOIN organization_keys k ON k.organization_id = p.organization_id
@@ -193,6 +194,8 @@ async def encryption_key_id(conn: AsyncConnection[Any], organization_id: Organiz
 async def _data_key(
     conn: AsyncConnection[Any], credential_id: CredentialId, keyring: Keyring
 ) -> tuple[UUID, int, str, bytes]:
+    # Re-keying replaces a data key only while nobody is between reading it and committing a value under it.
+    await conn.execute(_HOLD_DATA_KEY)
     row = await (await conn.execute(_DATA_KEY, {"provider_id": credential_id})).fetchone()
     if row is None:
         raise MissingProviderCredentials(f"credential {credential_id} is not one of this organization")
