@@ -19,7 +19,7 @@ from inventiv_operator.domain.ledger import DeploymentLedger, Fence, ResourceKin
 from inventiv_operator.kube.errors import KubeError
 from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.scaleway.wire import WireAnswer
-from inventiv_operator.scaleway.wire_httpx import HttpxWire
+from provider_parts.wire_httpx import HttpxWire
 from inventiv_operator.store import ledger
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import Fenced, StoreError
@@ -266,7 +266,7 @@ class Life:
             await self.stage.clock.sleep(rng.uniform(0.0, 40.0))
         self.note("deleted")
         self.kube.delete(self.tenant.namespace, NAME)
-        await self._until(lambda: self.kube.read(self.tenant.namespace, NAME) is None, what="gone")
+        await self._until(lambda: not self.kube.is_there(self.tenant.namespace, NAME), what="gone")
         await self.stage.clock.sleep(SETTLED_WITHIN_S + 60.0)
         await self._assert_nothing_left()
 
@@ -401,11 +401,7 @@ class Life:
             await clock.sleep(1.0)
 
     def _is_ready(self) -> bool:
-        body = self.kube.read(self.tenant.namespace, NAME)
-        if body is None:
-            return False
-        newest = (body.get("status") or {}).get("observedGeneration") == body["metadata"]["generation"]
-        return newest and self.kube.condition(self.tenant.namespace, NAME).get("status") == "True"
+        return self.kube.is_ready(self.tenant.namespace, NAME)
 
     async def _rest(self, replicas: int, kept: set[str]) -> set[str]:
         """Ready, and what the provider bills is what is wanted; the ids of the servers."""

@@ -31,7 +31,7 @@ from inventiv_operator.scaleway.gate import GateLimits
 from inventiv_operator.scaleway.observer import CallObserver
 from inventiv_operator.scaleway.pace import PaceLimits
 from inventiv_operator.scaleway.wire import Wire
-from inventiv_operator.scaleway.wire_httpx import HttpxWire
+from provider_parts.wire_httpx import HttpxWire
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import Fenced, StoreError
 from inventiv_operator.store.keyring import KeyringFile

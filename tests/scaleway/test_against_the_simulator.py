@@ -21,7 +21,7 @@ from inventiv_operator.scaleway.errors import (
     ScalewayError,
     Unavailable,
 )
-from inventiv_operator.scaleway.wire_httpx import HttpxWire
+from provider_parts.wire_httpx import HttpxWire
 from provider_parts.clients import ACCESS_KEY, PROJECT, SECRET, ZONE, client_of
 from runtime.virtual_time import LoopClock
 from scaleway_simulator.app import create_app

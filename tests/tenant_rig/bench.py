@@ -33,7 +33,7 @@ from inventiv_operator.kube.kinds import CREDENTIAL, NAMESPACE, ORGANIZATION
 from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.runtime.queue import Key, QueueKey, Result
 from inventiv_operator.scaleway.factory import ClientFactory
-from inventiv_operator.scaleway.wire_httpx import HttpxWire
+from provider_parts.wire_httpx import HttpxWire
 from inventiv_operator.store import credentials, organizations, settings
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.keyring import KeyringFile
