@@ -19,11 +19,11 @@ from inventiv_operator.domain.ledger import DeploymentLedger, Fence, ResourceKin
 from inventiv_operator.kube.errors import KubeError
 from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.scaleway.wire import WireAnswer
-from provider_parts.wire_httpx import HttpxWire
 from inventiv_operator.store import ledger
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import Fenced, StoreError
 from inventiv_operator.store.keyring import KeyringFile
+from provider_parts.wire_httpx import HttpxWire
 from rig.fake_kube import FakeKube
 from rig.process import STEADY_S, Process, Surroundings
 from rig.tenant import RigTenant, deployment_spec, new_tenant, write_tenant

@@ -137,7 +137,7 @@ def test_L2_L4_L5_L8_a_kill_at_any_boundary_leaves_exactly_the_wanted_servers(be
             for phase, death, passed in zip(PHASES, deaths, lives, strict=True)
             if death and passed
         ]
-    # A poll more or less moves the last boundaries of a phase; nearly every kill must have struck all the same.
+    # A poll more or less moves the last boundaries of a phase; nearly every kill must have struck.
     assert len(survived) <= sum(boundaries) // 10, f"{boundaries}: nobody was killed at {survived}"
 
 

@@ -3,8 +3,8 @@ conflicts.
 """
 
 import asyncio
-import copy
 import itertools
+import json
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
@@ -14,6 +14,12 @@ from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, DEPLOYMENT, EVENT, N
 
 Body = dict[str, Any]
 Name = tuple[str, str, str]
+
+
+def _copy(body: Mapping[str, Any]) -> Body:
+    """Through JSON, as over the wire."""
+    copied: Body = json.loads(json.dumps(body))
+    return copied
 
 
 class FakeKube:
@@ -40,9 +46,9 @@ class FakeKube:
         body = self._objects.get(key)
         if body is None:
             metadata = {"namespace": namespace, "name": name, "uid": str(uuid4()), "generation": 1}
-            body = self._objects[key] = {"metadata": metadata, "spec": copy.deepcopy(dict(spec))}
+            body = self._objects[key] = {"metadata": metadata, "spec": _copy(spec)}
         elif body["spec"] != spec:
-            body["spec"] = copy.deepcopy(dict(spec))
+            body["spec"] = _copy(spec)
             body["metadata"]["generation"] += 1
         if annotations:
             body["metadata"].setdefault("annotations", {}).update(annotations)
@@ -67,12 +73,12 @@ class FakeKube:
     def restore(self, body: Body) -> None:
         """An old object is there again, as from a backup of etcd."""
         metadata = body["metadata"]
-        self._objects[DEPLOYMENT.kind, metadata["namespace"], metadata["name"]] = copy.deepcopy(body)
+        self._objects[DEPLOYMENT.kind, metadata["namespace"], metadata["name"]] = _copy(body)
         self.changed.set()
 
     def read(self, namespace: str, name: str) -> Body | None:
         body = self._objects.get((DEPLOYMENT.kind, namespace, name))
-        return None if body is None else copy.deepcopy(body)
+        return None if body is None else _copy(body)
 
     def status(self, namespace: str, name: str) -> Body:
         body = self.read(namespace, name)
@@ -82,10 +88,22 @@ class FakeKube:
         conditions = self.status(namespace, name).get("conditions") or []
         return next((c for c in conditions if c["type"] == kind), {})
 
+    def is_there(self, namespace: str, name: str) -> bool:
+        return (DEPLOYMENT.kind, namespace, name) in self._objects
+
+    def is_ready(self, namespace: str, name: str) -> bool:
+        """As `kubectl wait` sees it: of the newest generation."""
+        body = self._objects.get((DEPLOYMENT.kind, namespace, name), {})
+        status = body.get("status") or {}
+        if status.get("observedGeneration") != body.get("metadata", {}).get("generation"):
+            return False
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
+
     # -- what the controllers ask (controllers.objects.Objects, kube.events) ---------------------------------
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
-        return copy.deepcopy(self._objects.get((kind.kind, namespace or "", name)))
+        body = self._objects.get((kind.kind, namespace or "", name))
+        return None if body is None else _copy(body)
 
     async def get_namespace(self, name: str) -> Body | None:
         return await self.get(NAMESPACE, None, name)
@@ -107,9 +125,9 @@ class FakeKube:
             raise Conflict(f"{name} moved on")
         if body.get("status") != status:
             self.status_writes += 1
-            body["status"] = copy.deepcopy(dict(status))
+            body["status"] = _copy(status)
             self._version(body)  # our own status is no news: `changed` stays as it is
-        return copy.deepcopy(body)
+        return _copy(body)
 
     async def add_finalizer(self, kind: Kind, obj: Mapping[str, Any]) -> Body:
         body = self._current(kind, obj)
@@ -131,7 +149,7 @@ class FakeKube:
 
     async def create(self, kind: Kind, namespace: str | None, body: Mapping[str, Any]) -> Body:
         assert kind == EVENT
-        self.events.append(copy.deepcopy(dict(body)))
+        self.events.append(_copy(body))
         return dict(body)
 
     # -- inside ----------------------------------------------------------------------------------------------
@@ -148,7 +166,7 @@ class FakeKube:
     def _moved(self, body: Body) -> Body:
         self._version(body)
         self.changed.set()
-        return copy.deepcopy(body)
+        return _copy(body)
 
     def _version(self, body: Body) -> None:
         body["metadata"]["resourceVersion"] = str(next(self._versions))

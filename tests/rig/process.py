@@ -31,10 +31,10 @@ from inventiv_operator.scaleway.gate import GateLimits
 from inventiv_operator.scaleway.observer import CallObserver
 from inventiv_operator.scaleway.pace import PaceLimits
 from inventiv_operator.scaleway.wire import Wire
-from provider_parts.wire_httpx import HttpxWire
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import Fenced, StoreError
 from inventiv_operator.store.keyring import KeyringFile
+from provider_parts.wire_httpx import HttpxWire
 from rig.fake_kube import FakeKube
 
 INSTALLATION = InstallationId(UUID("11111111-1111-4111-8111-111111111111"))

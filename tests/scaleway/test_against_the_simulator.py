@@ -21,8 +21,8 @@ from inventiv_operator.scaleway.errors import (
     ScalewayError,
     Unavailable,
 )
-from provider_parts.wire_httpx import HttpxWire
 from provider_parts.clients import ACCESS_KEY, PROJECT, SECRET, ZONE, client_of
+from provider_parts.wire_httpx import HttpxWire
 from runtime.virtual_time import LoopClock
 from scaleway_simulator.app import create_app
 from scaleway_simulator.in_process import InProcessTransport

@@ -33,11 +33,11 @@ from inventiv_operator.kube.kinds import CREDENTIAL, NAMESPACE, ORGANIZATION
 from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.runtime.queue import Key, QueueKey, Result
 from inventiv_operator.scaleway.factory import ClientFactory
-from provider_parts.wire_httpx import HttpxWire
 from inventiv_operator.store import credentials, organizations, settings
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.keyring import KeyringFile
 from inventiv_operator.store.settings import ProviderSecrets
+from provider_parts.wire_httpx import HttpxWire
 from rig.fixtures import Premises
 from rig.jumping_loop import LoopClock
 from scaleway_simulator.app import create_app
