@@ -89,7 +89,7 @@ def judge(outcome: Outcome) -> Verdict:  # noqa: PLR0911 (a ladder)
     cause = _newest_cause(outcome.standings)
     if cause is not None:
         return waiting(cause.reason, cause.message or cause.reason, phase=some)
-    return _on_the_way(outcome, ready=ready, phase=some)
+    return _on_the_way(outcome, ready=ready)
 
 
 def is_ready(facts: InstanceFacts) -> bool:
@@ -175,11 +175,11 @@ def _newest_cause(standings: Sequence[Standing]) -> Wait | None:
     return active_last[-1].wait if active_last else None
 
 
-def _on_the_way(outcome: Outcome, *, ready: int, phase: str) -> Verdict:
+def _on_the_way(outcome: Outcome, *, ready: int) -> Verdict:
+    """Nothing is wrong: more are being started, or fewer are wanted. Nobody need be alarmed by `Degraded`."""
     leaving = sum(1 for s in outcome.standings if s.facts.instance.state is not InstanceState.ACTIVE)
     message = f"{ready} of {outcome.replicas} instances are ready"
     if leaving:
         message += f", {leaving} on the way out"
-    enough = ready >= outcome.replicas
-    reason = "Progressing" if enough else "Starting"
-    return waiting(reason, message, phase="Progressing" if enough else phase)
+    reason = "Progressing" if ready >= outcome.replicas else "Starting"
+    return waiting(reason, message, phase="Progressing")

@@ -41,7 +41,7 @@ async def resolve_start(
     try:
         types = await client.server_types(wanted.zone)
     except NotFound as error:
-        return StartProblem(reason="InvalidZone", message=f"zone {wanted.zone} is not known there: {error}")
+        return StartProblem(reason="InvalidZone", message=f"Scaleway knows no zone {wanted.zone}: {error}")
     except ScalewayError as error:
         return StartProblem(reason=error.reason, message=str(error))
     found = types.get(wanted.instance_type)
