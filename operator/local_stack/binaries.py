@@ -30,6 +30,7 @@ GIVEN_VARIABLE = "KUBEBUILDER_ASSETS"
 FLAGS = ("-trimpath", "-ldflags", "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3")
 _DRAFT = ".draft-"
 _TELL_EVERY_S = 15.0
+_PACKAGES = 2700  # of the whole build on an empty cache, Kubernetes 1.36
 _LOG_LINES = 8
 
 Say = Callable[[str], None]
@@ -156,4 +157,4 @@ def _progress(log: Path) -> str:
     compiled = len(lines) - downloads
     if not compiled:
         return f"{downloads} modules downloaded" if downloads else "reading the sources"
-    return f"{compiled} packages compiled"
+    return f"{compiled} of about {_PACKAGES} packages compiled"

@@ -16,7 +16,7 @@ from local_stack.state import Outside, locked
 
 NAMESPACE = "acme"
 NAME = "llama"
-_SIMULATOR = ("--latency-ms", "50", "--boot-s", "3")
+_SIMULATOR = ("--latency-ms", "50", "--boot-s", "2", "--guest-s", "0.5")
 _LOOK_EVERY_S = 0.25
 _READY_WITHIN_S = 90.0
 _GONE_WITHIN_S = 90.0
