@@ -30,8 +30,9 @@ from inventiv_operator.store import credentials, ledger
 logger = logging.getLogger(__name__)
 
 CONTROL_VALID_S = 5.0
-"""L1 asks for a minute. But a key may lose its rights, or its project, between a control and the 404 that it is to
-back; so a conclusion costs a call every five seconds while things are being deleted, and none at rest."""
+"""L1 asks for a minute. But a key may lose its rights, or its project, between a control and the 404 that it
+is to back; so a conclusion costs a call every five seconds while things are being deleted, none at rest.
+"""
 UNKNOWN_VALID_S = 2.0
 CONTROL_ROLE = "control"
 

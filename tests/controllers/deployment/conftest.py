@@ -107,12 +107,7 @@ class Rig:
 
     @property
     def is_ready(self) -> bool:
-        body = self.kube.read(self.tenant.namespace, NAME)
-        if body is None:
-            return False
-        status = body.get("status") or {}
-        newest = status.get("observedGeneration") == body["metadata"]["generation"]
-        return newest and self.ready.get("status") == "True"
+        return self.kube.is_ready(self.tenant.namespace, NAME)
 
     def billed(self) -> dict[str, Any]:
         self.world.settle()

@@ -6,7 +6,8 @@ import pytest
 
 from controllers.deployment.conftest import NAME, Rig
 from inventiv_operator.domain.ledger import ResourceKind
-from scaleway_simulator import outside
+from rig.tenant import ZONE
+from scaleway_simulator import disks, outside
 
 BLOCK_VOLUME = "/block/v1/.*/volumes/"
 
@@ -35,6 +36,25 @@ async def test_L7_a_disk_attached_by_hand_is_detached_first_and_survives(rig: Ri
     left = rig.billed()
     assert [v["id"] for v in left["volumes"]] == [disk]
     assert (left["servers"], left["security_groups"]) == ([], [])
+    assert rig.calls("POST", "/detach-volume") == 1
+
+
+async def test_L7_a_local_disk_attached_by_hand_is_not_destroyed_with_its_server(rig: Rig) -> None:
+    rig.apply(replicas=1)
+    await rig.until_ready()
+    (server,) = rig.world.servers
+    disk = disks.new_local(
+        rig.world,
+        zone=ZONE,
+        project_id=rig.tenant.project_id,
+        name="by-hand",
+        kind="l_ssd",
+        size_bytes=10**10,
+    )
+    disks.attach_local(server, disk, slot="1", boot=False)
+    rig.delete()
+    await rig.until_gone()
+    assert [v["id"] for v in rig.billed()["volumes"]] == [disk.id], "terminate takes local disks with it"
 
 
 async def test_L7_a_disk_of_a_type_nobody_knows_survives_too(rig: Rig) -> None:

@@ -31,6 +31,8 @@ from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.cloud import IngressRule
 from inventiv_operator.domain.ids import Zone
 from inventiv_operator.domain.instance_facts import InstanceFacts, InstancePolicy
+from inventiv_operator.domain.instance_plan import plan_instance
+from inventiv_operator.domain.instance_steps import BeginServerDeletion, DeleteServer, Terminate
 from inventiv_operator.domain.ledger import (
     DeploymentLedger,
     InstanceState,
@@ -49,6 +51,7 @@ from inventiv_operator.store import ledger
 
 logger = logging.getLogger(__name__)
 
+ENDS_A_SERVER = (BeginServerDeletion, Terminate, DeleteServer)
 AT_ONCE = 24
 """Instances that are driven at once: enough to keep the gate busy, and each one's calls close together, so
 that the window in which a create may leave is not spent in a queue.
@@ -119,9 +122,8 @@ class DeploymentPass:
             self._readiness.forget(self._key)
         facts = self._facts(views, aim.readiness)
         await self._write_intents(aim, self._plan(aim, facts))
-        facts = self._facts(views, aim.readiness)
         scene = self._scene(aim.policy, aim.template)
-        driven = await self._drive(facts, scene)
+        driven = await self._drive(await self._last_look(views, aim.policy, aim.readiness), scene)
         if scene.starts.lacks_group:
             await self._groups.verify(aim.zone)
         return self._result(driven, group_wait=group_wait, reported=reported)
@@ -131,7 +133,7 @@ class DeploymentPass:
         views = await self._list_zones(max_age_s=POLL_S)
         reported = await self._take_in(views)
         await self._retire_all()
-        driven = await self._drive(self._facts(views, None), self._scene(policy, None))
+        driven = await self._drive(await self._last_look(views, policy, None), self._scene(policy, None))
         group_wait = None
         if all(each.facts.instance.state is InstanceState.GONE for each in driven):
             group_wait = await self._groups.remove()
@@ -170,6 +172,20 @@ class DeploymentPass:
             return ZoneView(servers=None, listed_at=None, unknown=unknown)
         clock = self._services.clock
         return view_of(servers, now=clock.now(), now_s=clock.monotonic())
+
+    async def _last_look(
+        self, views: Mapping[Zone, ZoneView], policy: InstancePolicy, readiness: Readiness | None
+    ) -> tuple[InstanceFacts, ...]:
+        """The facts to act on. Before a server is ended its zone is listed once more, whatever age would do
+        otherwise: a disk that was attached by hand a moment ago must be seen, or it goes with the server
+        (L7).
+        """
+        facts = self._facts(views, readiness)
+        now = self._services.clock.now()
+        steps = (plan_instance(each, now=now, policy=policy) for each in facts)
+        if any(isinstance(step, ENDS_A_SERVER) for step in steps):
+            facts = self._facts(await self._list_zones(max_age_s=0.0), readiness)
+        return facts
 
     def _in_transition(self, readiness: Readiness | None) -> bool:
         """Whether anything may change at the provider soon: then its listing must be fresh.

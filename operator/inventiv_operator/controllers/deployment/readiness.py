@@ -7,6 +7,7 @@ probes in a row say otherwise.
 """
 
 import asyncio
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -23,9 +24,11 @@ from inventiv_operator.domain.wanted import Readiness
 from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.runtime.queue import Key
 
+logger = logging.getLogger(__name__)
+
 READY_PERIOD_S = 60.0
 TICK_S = 0.5
-"""Probes that are due within this time are started together."""
+"""Probes that become due within this time are started together."""
 WAKE_AFTER_S = 0.3
 """Changes that come together are looked at together."""
 AT_ONCE = 512
@@ -173,8 +176,10 @@ class ReadinessMemory:
 
     def _idle_s(self) -> float | None:
         """How long nothing is due; None: until there is news."""
+        if self._running.total():
+            return TICK_S
         now_s = self._clock.monotonic()
-        dues = [w.next_s - now_s for w in self._watches.values() if w.address is not None and not w.busy]
+        dues = [watch.next_s - now_s for watch in self._watches.values() if watch.address is not None]
         return max(TICK_S, min(dues)) if dues else None
 
     async def probe_due(self) -> None:
@@ -184,11 +189,13 @@ class ReadinessMemory:
                 tasks.create_task(self._probe(watch), name="probe")
 
     def _take_due(self) -> list[_Watch]:
+        """Those that have waited longest first, so that the share of a tenant goes round among its
+        instances.
+        """
         now_s = self._clock.monotonic()
+        due = [w for w in self._watches.values() if not w.busy and w.address and w.next_s <= now_s]
         taken = []
-        for watch in self._watches.values():
-            if watch.busy or watch.address is None or watch.next_s > now_s:
-                continue
+        for watch in sorted(due, key=lambda watch: watch.next_s):
             if self._running.total() >= AT_ONCE:
                 break
             if self._running[watch.organization_id] >= AT_ONCE_PER_ORGANIZATION:
@@ -202,10 +209,12 @@ class ReadinessMemory:
         address, before = watch.address, watch.ready
         try:
             answered = address is not None and await self._prober.ask(address, watch.readiness)
+        except Exception:  # the edge of the loop: one instance's trouble is not another's
+            logger.exception("probe failed")
+            answered = False
         finally:
             watch.busy = False
             self._running[watch.organization_id] -= 1
-            self._news.set()
         if watch.address != address:
             return  # it was stopped or moved meanwhile: the answer is about something else
         first, watch.asked = not watch.asked, True
