@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,17 +93,60 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--yes", action="store_true", help="answer the question")
     command.set_defaults(command=_bind)
 
-    command = commands.add_parser("keyring", help="manage the encryption keyring", epilog=_EPILOG)
-    actions = command.add_subparsers(metavar="ACTION", required=True)
-    action = actions.add_parser(
-        "new",
-        help="make a keyring file",
-        description="Makes INVENTIV_KEYRING_FILE with one random key, mode 0600. Never overwrites a file.",
-        epilog=_EPILOG,
-    )
-    _setting(action, "--keyring-file", "FILE", "the file to make", kind=Path)
-    action.set_defaults(command=_keyring_new)
+    _add_keyring(commands.add_parser("keyring", help="manage the encryption keyring", epilog=_EPILOG))
     return parser
+
+
+def _add_keyring(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(metavar="ACTION", required=True)
+
+    def action(name: str, what: str, description: str, run: Callable[[argparse.Namespace], int]) -> Any:
+        made = actions.add_parser(name, help=what, description=description, epilog=_EPILOG)
+        _setting(made, "--keyring-file", "FILE", "the keyring", kind=Path)
+        made.set_defaults(command=run)
+        return made
+
+    action(
+        "new",
+        "make a keyring file",
+        "Makes INVENTIV_KEYRING_FILE with one random key, mode 0600. Never overwrites a file.",
+        _keyring_new,
+    )
+    made = action(
+        "add",
+        "add a random key that protects nothing yet",
+        "Adds a key to INVENTIV_KEYRING_FILE. Give the file to every replica before the key is promoted.",
+        _keyring_add,
+    )
+    made.add_argument("key_id", metavar="KEY", nargs="?", help="its id; without, the next number")
+    made = action(
+        "promote",
+        "make a key the one that wraps new data keys",
+        "Makes KEY the primary of INVENTIV_KEYRING_FILE. Every replica has to have it by then.",
+        _keyring_promote,
+    )
+    made.add_argument("key_id", metavar="KEY", help="the id of a key of the file")
+    made = action(
+        "reencrypt",
+        "bring everything in the database under the primary key",
+        "Wraps the data keys of all organizations anew, under the primary of INVENTIV_KEYRING_FILE, in"
+        " INVENTIV_DATABASE_URL. Operators go on meanwhile, and need to have the same file. May be stopped"
+        " and started again at any time.",
+        _keyring_reencrypt,
+    )
+    made.add_argument(
+        "--values",
+        action="store_true",
+        help="also replace every data key that was ever under another key, and encrypt its values anew",
+    )
+    made = action(
+        "remove",
+        "take a key out that nothing needs any more",
+        "Removes KEY from INVENTIV_KEYRING_FILE, unless it is the primary or anything in"
+        " INVENTIV_DATABASE_URL is under it.",
+        _keyring_remove,
+    )
+    made.add_argument("key_id", metavar="KEY", help="the id of a key of the file")
 
 
 def _setting(
@@ -181,5 +224,60 @@ def _keyring_new(options: argparse.Namespace) -> int:
     print(
         f"made {settings.keyring_file}; keep a copy apart from the database: without it no stored key can"
         " be read"
+    )
+    return 0
+
+
+def _keyring_add(options: argparse.Namespace) -> int:
+    from inventiv_operator.config import load_settings
+    from inventiv_operator.store.keyring_edit import add_key
+
+    path = load_settings(required=("KEYRING_FILE",), overrides=_overrides(options)).keyring_file
+    key_id = add_key(path, options.key_id)
+    print(f"added key {key_id} to {path}; promote it when every replica has this file")
+    return 0
+
+
+def _keyring_promote(options: argparse.Namespace) -> int:
+    from inventiv_operator.config import load_settings
+    from inventiv_operator.store.keyring_edit import promote_key
+
+    path = load_settings(required=("KEYRING_FILE",), overrides=_overrides(options)).keyring_file
+    if promote_key(path, options.key_id):
+        print(
+            f"key {options.key_id} is the primary of {path} now; reencrypt when every replica has this file"
+        )
+    else:
+        print(f"key {options.key_id} is the primary of {path} already")
+    return 0
+
+
+def _keyring_reencrypt(options: argparse.Namespace) -> int:
+    from inventiv_operator import rekeying
+    from inventiv_operator.config import load_settings
+
+    settings = load_settings(required=("KEYRING_FILE", "DATABASE_URL"), overrides=_overrides(options))
+    print(
+        asyncio.run(
+            rekeying.reencrypt(
+                settings.database_url,
+                settings.keyring_file,
+                values=options.values,
+                say=lambda line: print(line, flush=True),
+            )
+        )
+    )
+    return 0
+
+
+def _keyring_remove(options: argparse.Namespace) -> int:
+    from inventiv_operator import rekeying
+    from inventiv_operator.config import load_settings
+
+    settings = load_settings(required=("KEYRING_FILE", "DATABASE_URL"), overrides=_overrides(options))
+    asyncio.run(rekeying.remove(settings.database_url, settings.keyring_file, options.key_id))
+    print(
+        f"removed key {options.key_id} from {settings.keyring_file}; backups of the database from before need"
+        " it: keep a copy of the earlier file as long as them"
     )
     return 0

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_KEY_ID: Final = "k1"
 MAX_FILE_BYTES: Final = 1 << 20
-_KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+KEY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +68,10 @@ class KeyringFile:
             keyring = read_keyring_file(self._path)
         except (OSError, KeyringError) as error:
             return self._last_good(_complaint(self._path, error))
+        if self._keyring is not None and keyring != self._keyring:
+            # How a person knows that a changed file has arrived here (docs/rotate-the-keyring.md).
+            ids = {"primary_key_id": keyring.primary_id, "key_ids": ", ".join(sorted(keyring.keys))}
+            logger.info("keyring read again", extra=ids)
         self._seen, self._keyring = seen, keyring
         return keyring
 
@@ -87,6 +91,11 @@ def read_keyring_file(path: Path) -> Keyring:
             raw = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise _complaint(path, error) from None
+    return parse_keyring(path, raw)
+
+
+def parse_keyring(path: Path, raw: bytes) -> Keyring:
+    """The content of the file at `path`. Raises `KeyringError`, as `read_keyring_file`."""
     try:
         document = json.loads(raw)
     except (ValueError, RecursionError):
@@ -132,7 +141,7 @@ def _parse(path: Path, document: Any) -> Keyring:
 
 
 def _key(path: Path, key_id: str, value: Any) -> bytes:
-    if not _KEY_ID.fullmatch(key_id):
+    if not KEY_ID.fullmatch(key_id):
         raise KeyringError(
             f"keyring {path}: a key id is 1 to 63 letters, digits, dots, dashes or underscores"
         )

@@ -34,7 +34,7 @@ FROM provider_settings s
 LEFT JOIN organization_keys k ON k.organization_id = s.organization_id AND k.version = s.key_version
 WHERE s.organization_id = {_BOUND} AND s.provider_id = %(provider_id)s AND s.key = ANY(%(keys)s)
 """  # noqa: S608 (constants)
-_HOLD_DATA_KEY: Final = f"SELECT FROM organizations WHERE id = {_BOUND} FOR SHARE"  # noqa: S608 (constants)
+_HOLD_DATA_KEY: Final = f"SELECT FROM organizations WHERE id = {_BOUND} FOR SHARE"
 _DATA_KEY: Final = """
 SELECT p.organization_id, k.version, k.key_id, k.wrapped_key
 FROM providers p LEFT JOIN organization_keys k ON k.organization_id = p.organization_id
