@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,7 +14,6 @@ from inventiv_operator.controllers.outage import OutageNotes
 from inventiv_operator.controllers.status import ObjectStatusWriter
 from inventiv_operator.controllers.waking import Waking
 from inventiv_operator.domain.ids import CredentialId, OrganizationId
-from inventiv_operator.kube.client import KubeClient  # noqa: TC001
 from inventiv_operator.kube.errors import Conflict as KubeConflict
 from inventiv_operator.kube.errors import Unavailable
 from inventiv_operator.kube.events import EventRecorder
@@ -77,7 +76,6 @@ class Bench:
 async def bench() -> Bench:
     cluster, standing, index, queued = FakeCluster(), Standing(), NamespaceIndex(), list[QueueKey]()
     clock = LoopClock()
-    kube = cast("KubeClient", cluster)
     made = {name: Controller() for name in ("organization", "credential", "deployment", "sweep")}
     status = ObjectStatusWriter(cluster, events=EventRecorder(cluster, clock=clock, instance=""), clock=clock)
 
@@ -92,9 +90,9 @@ async def bench() -> Bench:
             sweeps={"terminator": made["sweep"]},
         ),
         standing=standing,
-        outage=OutageNotes(kube, status=status),
+        outage=OutageNotes(cluster, status=status),
         index=index,
-        waking=Waking(kube, enqueue=enqueue),
+        waking=Waking(cluster, enqueue=enqueue),
         enqueue=enqueue,
     )
     return Bench(dispatcher, cluster, standing, index, made, queued)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from e2e.tenant import Tenant, until
+from e2e.tenant import FAST_WORLD, Tenant, until
 from stack_fixtures import OperatorFactory
 
 pytestmark = pytest.mark.stack
@@ -88,4 +88,26 @@ def test_T5_everything_deleted_at_once_and_the_operator_away_leaves_nothing(
     operator.start(wait=False)
     tenant.until_gone("namespace", tenant.name, log=lambda: operator.log)
     tenant.until_gone("iorg", tenant.name, log=lambda: operator.log)
+    assert tenant.simulator.billed_count() == {"servers": 0, "volumes": 0, "ips": 0, "security_groups": 0}
+
+
+def test_an_endpoint_with_the_bare_minimum_is_enough(
+    tenant: Tenant, operator_process: OperatorFactory
+) -> None:
+    """No IAM, account and availability endpoints, no default security groups, no keys known or checked."""
+    no_groups = {
+        "kind": "status",
+        "status": 200,
+        "body": {"security_groups": []},
+        "times": None,
+        "match": {"method": "GET", "path_regex": r"security_groups\?"},
+    }
+    tenant.simulator.reset(**FAST_WORLD, minimal=True, open=True, faults=[no_groups])
+    operator = operator_process()
+    tenant.apply(*tenant.everything(), tenant.deployment(replicas=1))
+    tenant.until_ready("idep", "web", log=lambda: operator.log)
+    assert tenant.ready("icred", "scaleway")[0] == "True"
+    tenant.delete("idep", "web")
+    tenant.delete("icred", "scaleway")
+    tenant.until_gone("icred", "scaleway", log=lambda: operator.log)
     assert tenant.simulator.billed_count() == {"servers": 0, "volumes": 0, "ips": 0, "security_groups": 0}

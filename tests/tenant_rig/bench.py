@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 from prometheus_client import CollectorRegistry
@@ -27,7 +27,6 @@ from inventiv_operator.controllers.waking import Waking
 from inventiv_operator.domain.ids import CredentialId, InstallationId, OrganizationId
 from inventiv_operator.domain.intents import Timing
 from inventiv_operator.domain.ledger import CredentialRow, Fence
-from inventiv_operator.kube.client import KubeClient  # noqa: TC001
 from inventiv_operator.kube.events import EventRecorder
 from inventiv_operator.kube.kinds import CREDENTIAL, NAMESPACE, ORGANIZATION
 from inventiv_operator.runtime.clock import Clock
@@ -228,7 +227,6 @@ async def bench_on(premises: Premises) -> AsyncIterator[Bench]:
     clock = LoopClock()
     world = World(clock=clock, seed=uuid4().int)  # ids that no earlier test left in the ledger
     cluster = FakeCluster()
-    kube = cast("KubeClient", cluster)
     queued: list[QueueKey] = []
     async with (
         Database(premises.place.operator, clock=clock) as database,
@@ -253,7 +251,7 @@ async def bench_on(premises: Premises) -> AsyncIterator[Bench]:
         )
         keyring = KeyringFile(premises.keyring)
         access = Access(services, factory=factory, keyring=keyring)
-        waking = Waking(kube, enqueue=lambda key, **_: queued.append(key))
+        waking = Waking(cluster, enqueue=lambda key, **_: queued.append(key))
         removal = Removal(services, access=access, control_groups=ControlGroups(services))
         schedule = ValidationSchedule(clock, jitter=lambda: 0.5)
         bench = Bench(
@@ -263,15 +261,15 @@ async def bench_on(premises: Premises) -> AsyncIterator[Bench]:
             keyring_path=premises.keyring,
             organization=OrganizationReconciler(
                 services,
-                kube,
-                claiming=Claiming(services, kube),
+                cluster,
+                claiming=Claiming(services, cluster),
                 index=NamespaceIndex(),
                 status=status,
                 wake_namespace=waking.everything_in,
             ),
             credential=CredentialReconciler(
                 services,
-                kube,
+                cluster,
                 custody=Custody(services, access=access, keyring=keyring, schedule=schedule),
                 removal=removal,
                 tenancy=Tenancy(services),

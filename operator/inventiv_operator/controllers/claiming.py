@@ -7,9 +7,9 @@ from typing import Any
 
 from inventiv_operator.api.conditions import Reason
 from inventiv_operator.controllers.services import Services
+from inventiv_operator.controllers.tenant_objects import TenantObjects
 from inventiv_operator.domain.ledger import OrganizationRow
 from inventiv_operator.domain.verdict import Verdict, refused
-from inventiv_operator.kube.client import KubeClient
 from inventiv_operator.kube.errors import Conflict as KubeConflict
 from inventiv_operator.kube.errors import NotFound as KubeNotFound
 from inventiv_operator.kube.kinds import ORGANIZATION_LABEL
@@ -41,7 +41,7 @@ class NamespaceClaim:
 
 
 class Claiming:
-    def __init__(self, services: Services, kube: KubeClient) -> None:
+    def __init__(self, services: Services, kube: TenantObjects) -> None:
         self._services = services
         self._kube = kube
 

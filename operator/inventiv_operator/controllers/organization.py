@@ -14,10 +14,10 @@ from inventiv_operator.controllers.claiming import Claiming, NamespaceClaim, ver
 from inventiv_operator.controllers.namespaces import NamespaceIndex
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.status import ObjectStatusWriter, said_ready
+from inventiv_operator.controllers.tenant_objects import TenantObjects
 from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.domain.ledger import OrganizationRow
 from inventiv_operator.domain.verdict import Verdict, refused
-from inventiv_operator.kube.client import KubeClient
 from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, ORGANIZATION
 from inventiv_operator.runtime.logging import bind
 from inventiv_operator.runtime.queue import DONE, Key, Lane, Result
@@ -51,7 +51,7 @@ class OrganizationReconciler:
     def __init__(
         self,
         services: Services,
-        kube: KubeClient,
+        kube: TenantObjects,
         *,
         claiming: Claiming,
         index: NamespaceIndex,

@@ -5,8 +5,8 @@ running. One that waits for the operator (new, changed, being deleted, not ready
 """
 
 from inventiv_operator.api.conditions import ConditionStatus, ConditionType, Reason, Said, condition_of
+from inventiv_operator.controllers.objects import Objects
 from inventiv_operator.controllers.status import ObjectStatusWriter, old_conditions
-from inventiv_operator.kube.client import KubeClient
 from inventiv_operator.kube.kinds import OURS
 from inventiv_operator.runtime.queue import Key
 
@@ -18,7 +18,7 @@ MESSAGE = (
 
 
 class OutageNotes:
-    def __init__(self, kube: KubeClient, *, status: ObjectStatusWriter) -> None:
+    def __init__(self, kube: Objects, *, status: ObjectStatusWriter) -> None:
         self._kube = kube
         self._status = status
         self._kinds = {kind.kind: kind for kind in OURS}

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from inventiv_operator.kube.client import KubeClient
+from inventiv_operator.controllers.tenant_objects import Lists
 from inventiv_operator.kube.kinds import CREDENTIAL, DEPLOYMENT, Kind
 from inventiv_operator.runtime.queue import Key, Lane, QueueKey
 
@@ -18,7 +18,7 @@ class Enqueue(Protocol):
 class Waking:
     """Every method raises `KubeError`; the step that called it is then repeated, and wakes them again."""
 
-    def __init__(self, kube: KubeClient, *, enqueue: Enqueue) -> None:
+    def __init__(self, kube: Lists, *, enqueue: Enqueue) -> None:
         self._kube = kube
         self._enqueue = enqueue
 

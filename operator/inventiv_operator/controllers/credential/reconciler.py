@@ -18,9 +18,9 @@ from inventiv_operator.controllers.credential.validation import WELL_KNOWN_ZONES
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.status import ObjectStatusWriter
 from inventiv_operator.controllers.tenancy import Tenancy
+from inventiv_operator.controllers.tenant_objects import TenantObjects
 from inventiv_operator.domain.ids import CredentialId, OrganizationId, Zone
 from inventiv_operator.domain.ledger import CredentialRow
-from inventiv_operator.kube.client import KubeClient
 from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, CREDENTIAL
 from inventiv_operator.runtime.logging import bind
 from inventiv_operator.runtime.queue import DONE, Key, Lane, Result
@@ -58,7 +58,7 @@ class CredentialReconciler:
     def __init__(
         self,
         services: Services,
-        kube: KubeClient,
+        kube: TenantObjects,
         *,
         custody: Custody,
         removal: Removal,
