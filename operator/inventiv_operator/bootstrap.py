@@ -13,10 +13,10 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import kopf
 from prometheus_client import CollectorRegistry
@@ -80,45 +80,40 @@ class Operator:
         Raises:
             ExceptionGroup: of what ended a part; see `ENDINGS`.
         """
-        over, kopf_ready = asyncio.Event(), asyncio.Event()
+        over = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             lease = group.create_task(self.lease.run(over), name="lease")
             work = group.create_task(self.queue.run(self.controllers.dispatcher), name="queue")
-            eyes = [
-                group.create_task(
-                    run_kopf(
-                        self.kopf_registry,
-                        access=self.access,
-                        stop=stop,
-                        ready=kopf_ready,
-                        on_signal=stop.set,
-                    ),
-                    name="kopf",
-                ),
-                group.create_task(self.relister.run(), name="relister"),
-                group.create_task(self.surroundings.run(), name="surroundings"),
-                group.create_task(self.controllers.readiness.run(), name="probes"),
-                group.create_task(
-                    self.controllers.terminator.run(
-                        interval_s=self.settings.terminator_interval_s, is_leader=lambda: self.lease.is_held
-                    ),
-                    name="terminator",
-                ),
-            ]
+            group.create_task(self._kopf(stop), name="kopf")
+            loops = [group.create_task(loop, name=name) for name, loop in self._loops().items()]
             logger.info("operator started")
             await stop.wait()
             logger.info("stopping: running steps are finished first")
-            for task in eyes[1:]:
+            for task in loops:
                 task.cancel()
             if not await self.queue.drain(timeout_s=DRAIN_S):
-                logger.warning(
-                    "some steps did not end in time and were cancelled; the next process resumes them"
-                )
+                logger.warning("steps that did not end in time were cancelled; the next process resumes them")
             await work
             await self.controllers.deployment.close()
             over.set()
             await lease
         logger.info("stopped")
+
+    def _kopf(self, stop: asyncio.Event) -> Coroutine[Any, Any, None]:
+        return run_kopf(
+            self.kopf_registry, access=self.access, stop=stop, ready=asyncio.Event(), on_signal=stop.set
+        )
+
+    def _loops(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What runs beside the queue until it is cancelled."""
+        return {
+            "relister": self.relister.run(),
+            "surroundings": self.surroundings.run(),
+            "probes": self.controllers.readiness.run(),
+            "terminator": self.controllers.terminator.run(
+                interval_s=self.settings.terminator_interval_s, is_leader=lambda: self.lease.is_held
+            ),
+        }
 
 
 @asynccontextmanager
@@ -136,13 +131,7 @@ async def operator(
         keyring.current()
         registry = new_registry()
         health = Health(checks=(DATABASE, KUBERNETES, RBAC))
-        server = HealthServer(health=health, registry=registry, port=settings.http_port)
-        try:
-            await stack.enter_async_context(server)
-        except OSError as error:
-            raise StartError(
-                f"INVENTIV_HTTP_PORT={settings.http_port} cannot be used: {error.strerror}"
-            ) from error
+        await _serve(stack, settings, health=health, registry=registry)
         access = ClusterAccess(clock=clock)
         with contextlib.suppress(KubeError):  # a plugin that does not answer may do so later
             await access.current()
@@ -152,12 +141,9 @@ async def operator(
         await _until_there(database.check, check=DATABASE, health=health, clock=clock)
         kube = KubeClient(await stack.enter_async_context(Transport(access)))
         bound = await _until_bound(database, kube, health=health, clock=clock)
-        try:
-            factory = await stack.enter_async_context(
-                _factory(settings, clock=clock, registry=registry, observer=tuning.call_observer)
-            )
-        except ValueError as error:
-            raise StartError(f"INVENTIV_CA_FILE: {error}") from error
+        factory = await _enter_factory(
+            stack, settings, clock=clock, registry=registry, observer=tuning.call_observer
+        )
         queue = WorkQueue(clock=clock, metrics=QueueMetrics(registry))
         relister = Relister(client=kube, enqueue=queue.add, health=health, clock=clock)
         await relister.wait_for_crds()
@@ -276,14 +262,26 @@ async def _until_bound(database: Database, kube: KubeClient, *, health: Health, 
     return await _until_there(bind, check=DATABASE, health=health, clock=clock)
 
 
-def _factory(
+async def _serve(
+    stack: AsyncExitStack, settings: OperatorSettings, *, health: Health, registry: CollectorRegistry
+) -> None:
+    server = HealthServer(health=health, registry=registry, port=settings.http_port)
+    try:
+        await stack.enter_async_context(server)
+    except OSError as error:
+        port = settings.http_port
+        raise StartError(f"INVENTIV_HTTP_PORT={port} cannot be used: {error.strerror}") from error
+
+
+async def _enter_factory(
+    stack: AsyncExitStack,
     settings: OperatorSettings,
     *,
     clock: Clock,
     registry: CollectorRegistry,
     observer: CallObserver | None,
 ) -> ClientFactory:
-    return ClientFactory(
+    factory = ClientFactory(
         api_url=settings.scaleway_api_url,
         timeout_s=settings.provider_timeout_s,
         clock=clock,
@@ -292,6 +290,10 @@ def _factory(
         ca_file=settings.ca_file,
         observer=observer,
     )
+    try:
+        return await stack.enter_async_context(factory)
+    except ValueError as error:
+        raise StartError(f"INVENTIV_CA_FILE: {error}") from error
 
 
 @contextlib.contextmanager
