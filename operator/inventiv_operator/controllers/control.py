@@ -24,7 +24,13 @@ from inventiv_operator.domain.intents import (
 )
 from inventiv_operator.domain.ledger import NewResource, Origin, Resource, ResourceKind, ResourceState
 from inventiv_operator.scaleway.client import ScalewayClient
-from inventiv_operator.scaleway.errors import Denied, ForeignProject, NotFound, ScalewayError
+from inventiv_operator.scaleway.errors import (
+    Ambiguous,
+    Denied,
+    ForeignProject,
+    NotFound,
+    ScalewayError,
+)
 from inventiv_operator.store import credentials, ledger
 
 logger = logging.getLogger(__name__)
@@ -195,6 +201,11 @@ class PositiveControl:
                 message=f"making the control group in {zone} was refused: {error}",
                 reason=error.reason,
             )
+        except (Ambiguous, ForeignProject):
+            raise  # it may have been made: the intent stays open until it is settled
+        except ScalewayError:
+            await self._unsend(row.id)
+            raise
         async with self._services.writing(self._organization_id) as conn:
             await ledger.record_present(conn, row.id, provider_ref=group.ref, origin=Origin.CREATED)
         return HELD
