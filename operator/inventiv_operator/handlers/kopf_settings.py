@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import kopf
@@ -29,12 +29,32 @@ class EndlessBackoffs:
         return itertools.chain((1.0, 2.0, 4.0, 8.0, 16.0), itertools.repeat(_BACKOFF_CAP_S))
 
 
+class NothingKept(kopf.DiffBaseStorage):
+    """No last state of anything is kept: there are no change handlers.
+
+    Kopf copies each event's object whole to compare it with that state, handlers or not. With the status of a
+    hundred instances in it that is most of what an event costs.
+    """
+
+    def build(
+        self, *, body: kopf.Body, extra_fields: Iterable[kopf.FieldSpec] | None = None
+    ) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        pass
+
+
 def kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True  # peering pauses equals and does not fence; our lease does
     settings.scanning.disabled = True  # the three kinds are served before Kopf starts
     settings.posting.enabled = False  # an object per call, no aggregation; we have a recorder
     settings.persistence.finalizer = KOPF_FINALIZER
+    settings.persistence.diffbase_storage = NothingKept()
     settings.watching.chunk_size = 500
     settings.watching.inactivity_timeout = 70
     settings.watching.connect_timeout = 10
