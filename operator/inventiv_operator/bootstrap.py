@@ -172,6 +172,9 @@ def _wire(settings: OperatorSettings, *, parts: Parts, access: ClusterAccess, he
         parts.relister.hurry()
         controllers.terminator.hurry()
 
+    def stop_probing() -> None:
+        controllers.readiness.forget_all()
+
     lease = Lease(
         parts.database,
         holder=parts.holder,
@@ -179,6 +182,7 @@ def _wire(settings: OperatorSettings, *, parts: Parts, access: ClusterAccess, he
         renew_s=parts.tuning.lease_renew_s,
         clock=parts.clock,
         on_gained=look_at_everything,
+        on_lost=stop_probing,
     )
     surroundings = Surroundings(
         parts.database,

@@ -1,6 +1,6 @@
 """What a deployment asks for, free of Kubernetes' wrapping."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from inventiv_operator.domain.cloud import IngressRule
 from inventiv_operator.domain.ids import Zone
@@ -27,7 +27,7 @@ class WantedDeployment:
     image: str
     root_size_gb: int | None  # None: the image's minimum
     root_iops: int
-    cloud_init: str | None
+    cloud_init: str | None = field(repr=False)
     dynamic_ip: bool
     ingress: tuple[IngressRule, ...]
     readiness: Readiness | None

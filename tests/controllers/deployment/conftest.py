@@ -98,6 +98,10 @@ class Rig:
     # -- what is seen
 
     @property
+    def body(self) -> dict[str, Any] | None:
+        return self.kube.read(self.tenant.namespace, NAME)
+
+    @property
     def status(self) -> dict[str, Any]:
         return self.kube.status(self.tenant.namespace, NAME)
 

@@ -316,7 +316,7 @@ class DeploymentPass:
             return None
         in_use = frozenset(i.zone for i in self._snapshot.instances)
         wait = await self._groups.remove(keep=in_use | {aim.zone})
-        nobody_needs_it = aim.replicas == 0
+        nobody_needs_it = aim.replicas == 0 or aim.start is None
         if nobody_needs_it and not any(row.zone == aim.zone for row in self._groups.rows):
             return wait
         return await self._groups.ensure(aim.zone, aim.rules, tags=aim.policy.tags) or wait

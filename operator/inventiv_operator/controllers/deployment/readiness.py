@@ -111,6 +111,11 @@ class ReadinessMemory:
         for instance_id in self._of_key.pop(key, frozenset()):
             self._watches.pop(instance_id, None)
 
+    def forget_all(self) -> None:
+        """Another process leads: it probes, and what is known here grows old."""
+        self._watches.clear()
+        self._of_key.clear()
+
     def is_ready(self, facts: InstanceFacts, *, readiness: Readiness | None) -> bool:
         """Whether it is ready, as far as is known; without `readiness`, running is ready.
 

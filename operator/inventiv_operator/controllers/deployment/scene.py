@@ -1,6 +1,6 @@
 """What all instances of one pass share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from inventiv_operator.controllers.control import PositiveControl
 from inventiv_operator.domain.ids import CredentialId, DeploymentId, OrganizationId
@@ -25,7 +25,7 @@ class Template:
 
     root_size_gb: int | None  # None: the image's minimum
     dynamic_ip: bool
-    cloud_init: str | None
+    cloud_init: str | None = field(repr=False)
     tags: tuple[str, ...]
 
 
