@@ -72,6 +72,13 @@ def place(server: PostgresServer, migrated: Place) -> Place:
     return shared
 
 
+@pytest.fixture
+def led(own_place: Place) -> Place:
+    """A database of this test alone, led under `FENCE`: for what is about all tenants there are."""
+    lead_for_ever(own_place)
+    return own_place
+
+
 def lead_for_ever(place: Place) -> None:
     with psycopg.connect(place.superuser, autocommit=True) as conn:
         conn.execute(
@@ -83,6 +90,12 @@ def lead_for_ever(place: Place) -> None:
 @pytest.fixture
 async def db(place: Place) -> AsyncIterator[Database]:
     async with Database(place.operator) as database:
+        yield database
+
+
+@pytest.fixture
+async def own(led: Place) -> AsyncIterator[Database]:
+    async with Database(led.operator) as database:
         yield database
 
 

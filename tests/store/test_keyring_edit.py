@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inventiv_operator.store import keyring_edit
 from inventiv_operator.store.errors import KeyringError
 from inventiv_operator.store.keyring import KeyringFile, new_keyring_file, read_keyring_file
 from inventiv_operator.store.keyring_edit import add_key, promote_key, removing_key
@@ -171,9 +170,14 @@ def test_the_file_is_on_the_disk_before_it_takes_the_place_of_the_old_one(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     did: list[str] = []
-    fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (did.append("fsync"), fsync(fd))[1])
-    monkeypatch.setattr(Path, "replace", lambda one, other: (did.append("replace"), replace(one, other))[1])
+    real: dict[str, Any] = {"fsync": os.fsync, "replace": Path.replace}
+
+    def noting(name: str, *arguments: Any) -> Any:
+        did.append(name)
+        return real[name](*arguments)
+
+    monkeypatch.setattr(os, "fsync", lambda descriptor: noting("fsync", descriptor))
+    monkeypatch.setattr(Path, "replace", lambda one, other: noting("replace", one, other))
     add_key(path)
     assert did == ["fsync", "replace", "fsync"]
 
@@ -187,7 +191,7 @@ def test_a_new_file_that_lacks_a_key_does_not_take_the_place_of_the_old_one(
     def forgetful(document: Any, **options: Any) -> str:
         return real(document | {"keys": {"k2": document["keys"]["k2"]}, "primary": "k2"}, **options)
 
-    monkeypatch.setattr(keyring_edit.json, "dumps", forgetful)
+    monkeypatch.setattr(json, "dumps", forgetful)
     with pytest.raises(KeyringError, match="was not changed"):
         add_key(path)
     assert path.read_bytes() == before
