@@ -61,7 +61,7 @@ async def test_a_refused_deployment_has_a_selector_and_counts_too(rig: Rig) -> N
 
 async def test_what_is_on_its_way_shows_at_every_pass(rig: Rig) -> None:
     rig.apply(replicas=2)
-    states = set()
+    states: set[str] = set()
 
     def look() -> bool:
         if rig.status.get("instances") is not None:
