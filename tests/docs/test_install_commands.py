@@ -72,7 +72,7 @@ class Pod:
         variables = self._variables(container)
         (keyring,) = (m for m in container["volumeMounts"] if m["name"] == "keyring")
         (secret,) = (v["secret"]["secretName"] for v in volumes if v["name"] == "keyring")
-        mounted = self._mount(secret)
+        mounted = self.mount(secret)
         assert variables["INVENTIV_KEYRING_FILE"].startswith(keyring["mountPath"])
         variables["INVENTIV_KEYRING_FILE"] = variables["INVENTIV_KEYRING_FILE"].replace(
             keyring["mountPath"], str(mounted)
@@ -108,7 +108,8 @@ class Pod:
         source = item["valueFrom"]["secretKeyRef"]
         return base64.b64decode(self._get(f"secret/{source['name']}")["data"][source["key"]]).decode()
 
-    def _mount(self, secret: str) -> Path:
+    def mount(self, secret: str) -> Path:
+        """What the kubelet does again within two minutes whenever the Secret changes."""
         folder = self.folder / "mounted"
         folder.mkdir(exist_ok=True)
         for name, value in self._get(f"secret/{secret}")["data"].items():
@@ -239,6 +240,8 @@ def test_the_page_from_its_first_command_to_its_last(
                 said.append(shell.run(part, timeout_s=WITHIN_S))
             if "idep/llama" in block.text:
                 assert len(simulator.billed()["servers"]) == 2
+            if "give_keyring\n" in block.text:
+                pod.mount("inventiv-operator-keyring")
             if "overlays/strict" in block.text:
                 assert_refused_outside_of_organizations(stack)
         assert not any(simulator.billed_count().values())
