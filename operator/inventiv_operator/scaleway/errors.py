@@ -2,15 +2,18 @@
 
     ScalewayError
     ├── NotFound            404 of type `not_found` for the very id that was asked for; it means gone only
-    under │                       a positive control (L1) ├── Rejected            401: the key is unknown,
-    revoked or expired ├── Denied              403: the key lacks a right (up to two minutes after a change of
-    rights, api.md 10) ├── QuotaExceeded       the provider's own quota of the project or organization ├──
-    OutOfStock          on create, or only at power-on ├── Precondition        not in this state: read it
-    again before the next step ├── Conflict            a transient state, or a thing that exists already ├──
-    RateLimited         429, or our own gate is closed: nothing was done ├── InvalidArguments    the same
-    request would be refused again │   └── ImageNotFound   no such label or image for this zone and type ├──
-    ForeignProject      an answer carries a project that is not the credential's (T8) ├── SendWindowClosed
-    `send_before` had passed: nothing was sent
+    │                       under a positive control (L1)
+    ├── Rejected            401: the key is unknown, revoked or expired
+    ├── Denied              403: the key lacks a right (up to two minutes after a change of rights, api.md 10)
+    ├── QuotaExceeded       the provider's own quota of the project or organization
+    ├── OutOfStock          on create, or only at power-on
+    ├── Precondition        not in this state: read it again before the next step
+    ├── Conflict            a transient state, or a thing that exists already
+    ├── RateLimited         429, or our own gate is closed: nothing was done
+    ├── InvalidArguments    the same request would be refused again
+    │   └── ImageNotFound   no such label or image for this zone and type
+    ├── ForeignProject      an answer carries a project that is not the credential's (T8)
+    ├── SendWindowClosed    `send_before` had passed: nothing was sent
     ├── Unavailable         nothing is known: sockets, time-outs, 5xx, answers that make no sense; of a write:
     │                       it was not sent
     └── Ambiguous           a write whose outcome is unknown: look before repeating
