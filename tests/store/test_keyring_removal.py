@@ -26,6 +26,7 @@ from store.conftest import lead_for_ever, new_tenant, write_tenant
 from store.postgres_server import Place, PostgresServer, empty_database
 from store.rekeying_rig import (
     Stored,
+    column,
     keys_of,
     named_key,
     read,
@@ -132,9 +133,17 @@ async def test_no_data_key_comes_between_the_proof_and_the_removal(
         kept.append("k2" in read_keyring_file(path).keys)
         return found
 
+    replace = Path.replace
+
+    def replacing(one: Path, other: Path) -> Path:
+        waiting = column(led, "SELECT count(*) FROM pg_locks WHERE NOT granted")
+        kept.append(waiting == [1])
+        return replace(one, other)
+
     monkeypatch.setattr(data_keys, "keyring_use", looking)
+    monkeypatch.setattr(Path, "replace", replacing)
     await rekeying.remove(led.operator, path, "k2")
-    assert kept == [True]
+    assert kept == [True, True]  # the key is there when the writer begins to wait, and it waits for the file
     await writing[0]  # it came after, and a replica that still has the key is behind; see the page
     with pytest.raises(KeyUnavailable):
         await read(own, await writing[0], keyring=read_keyring_file(path))

@@ -163,6 +163,27 @@ async def test_T5_a_data_key_that_is_destroyed_meanwhile_does_not_come_back(
             await read(own, stored, keyring=OLD)
 
 
+@pytest.mark.parametrize("values", [False, True])
+async def test_re_keying_and_the_end_of_a_credential_do_not_lock_each_other_out(
+    led: Place, own: Database, *, values: bool
+) -> None:
+    """Both take the credential's row first, and then what is under it."""
+    [stored] = await tenants(own, 1)
+    tenant = stored.tenant
+    run(led, "UPDATE deployments SET state = 'closed', closed_at = now() WHERE id = %s", tenant.deployment_id)
+    carry_out = await planned(own, stored, values=values)
+    async with own.writing(tenant.organization_id, FENCE) as conn:
+        await credentials.set_not_ready(conn, tenant.credential_id, reason="Deleting")
+        rewriting = asyncio.create_task(carry_out())
+        await until(lambda: somebody_waits(led))
+        await credentials.close(conn, tenant.credential_id)
+    if values:  # the value is not there any more
+        with pytest.raises(Conflict):
+            await rewriting
+    else:  # of an open organization the data key stays
+        await rewriting
+
+
 async def test_T2_the_database_keeps_organizations_apart_whoever_is_named(led: Place, own: Database) -> None:
     """The rows of one, in the name of another: the function binds the transaction to the one it is given."""
     mine, theirs = await tenants(own, 2)
