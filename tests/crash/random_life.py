@@ -23,7 +23,7 @@ from inventiv_operator.store import ledger
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import Fenced, StoreError
 from inventiv_operator.store.keyring import KeyringFile
-from provider_parts.wire_httpx import HttpxWire
+from rig.asgi_wire import AsgiWire
 from rig.fake_kube import FakeKube
 from rig.process import STEADY_S, Process, Surroundings
 from rig.tenant import RigTenant, deployment_spec, new_tenant, write_tenant
@@ -31,7 +31,6 @@ from scaleway_simulator import outside
 from scaleway_simulator.app import create_app
 from scaleway_simulator.billing import billed
 from scaleway_simulator.faults import FaultPlan
-from scaleway_simulator.in_process import InProcessTransport
 from scaleway_simulator.world import World
 
 NAME = "llama"
@@ -152,8 +151,8 @@ class Boundaries:
             await self.on_boundary(mortal, what)
 
 
-class ProvidersSide(HttpxWire):
-    """What the provider does for a request does not die with who sent it."""
+class ProvidersSide(AsgiWire):
+    """What the provider does for a request is not the process's that sent it."""
 
     async def send(self, *args: Any, **options: Any) -> WireAnswer:
         token = _mortal.set(None)
@@ -186,6 +185,7 @@ class Life:
     kube: FakeKube = field(init=False)
     tenant: RigTenant = field(init=False)
     around: Surroundings = field(init=False)
+    wire: ProvidersSide = field(init=False)
     trace: list[str] = field(default_factory=list)
     passed: int = 0
     blows: dict[int, str] = field(default_factory=dict)
@@ -214,19 +214,18 @@ class Life:
             }
         )
         self.stage.boundaries.on_boundary = self._on_boundary
-        async with InProcessTransport(create_app(self.world)) as transport:
-            self.around = Surroundings(
-                database=self.stage.database,
-                kube=self.kube,
-                transport=transport,
-                clock=self.stage.clock,
-                keyring=self.stage.keyring_path,
-            )
-            try:
-                await self._begin()
-                await self._wishes()
-            finally:
-                await self._end()
+        self.wire = ProvidersSide(create_app(self.world))
+        self.around = Surroundings(
+            database=self.stage.database,
+            kube=self.kube,
+            clock=self.stage.clock,
+            keyring=self.stage.keyring_path,
+        )
+        try:
+            await self._begin()
+            await self._wishes()
+        finally:
+            await self._end()
 
     async def _begin(self) -> None:
         epoch = await self._take_over()
@@ -300,8 +299,8 @@ class Life:
 
     async def _run(self, mortal: Mortal, epoch: int) -> None:
         """Like the queue: an event brings a pass at once, an error a back-off; who is fenced stops."""
-        wire = ProvidersSide(self.around.transport)
-        async with Process(self.around, epoch=epoch, observer=self.stage.boundaries, wire=wire) as process:
+        observer = self.stage.boundaries
+        async with Process(self.around, epoch=epoch, observer=observer, wire=self.wire) as process:
             while True:
                 self.kube.changed.clear()
                 after_s = STEADY_S
@@ -461,3 +460,4 @@ class Life:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.wire.close()

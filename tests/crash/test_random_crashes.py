@@ -4,66 +4,68 @@ is wanted.
     SEED=... RUNS=... pytest tests/crash/test_random_crashes.py
 
 The seed is printed. A failure prints the one of its life, and what happened in it; `SEED=<that> RUNS=1`
-replays it.
+replays it, in this very process, where a debugger and the coverage can see it.
 """
 
-import asyncio
 import os
 import random
-import traceback
+import subprocess
+import sys
+from pathlib import Path
 
-import psycopg
 import pytest
 
-from crash.random_life import Boundaries, Life, Stage, remember_tasks
-from inventiv_operator.store.database import Database
-from inventiv_operator.store.keyring import KeyringFile
-from rig.fixtures import Premises
-from rig.jumping_loop import JumpingLoop, LoopClock
+from crash.live_worker import live
+from rig.fixtures import Premises, PremisesFactory
 
-CHUNKS = 20
 RUNS = int(os.environ.get("RUNS", "1000"))
 SEED = os.environ.get("SEED") or str(random.SystemRandom().getrandbits(32))
+FIRST_FEW = 10
+"""Lives that are lived in the test's own process."""
+HERE = Path(__file__).parent
+PATHS = (HERE.parent, HERE.parent.parent / "operator")
 
 
-def seeds_of(chunk: int) -> list[str]:
+def seeds() -> list[str]:
     """A replay has exactly the seed that was printed."""
-    if RUNS == 1:
-        return [SEED] if chunk == 0 else []
-    return [f"{SEED}.{number}" for number in range(RUNS) if number % CHUNKS == chunk]
+    return [SEED] if RUNS == 1 else [f"{SEED}.{number}" for number in range(RUNS)]
 
 
-async def live_all(premises: Premises, seeds: list[str]) -> None:
-    asyncio.get_running_loop().set_task_factory(remember_tasks)  # type: ignore[arg-type]
-    boundaries, clock, keyring = Boundaries(), LoopClock(), KeyringFile(premises.keyring)
-    admin = await psycopg.AsyncConnection.connect(premises.place.superuser, autocommit=True)
-    async with admin, Database(premises.place.operator, clock=clock, observer=boundaries) as database:
-        stage = Stage(
-            database=database,
-            admin=admin,
-            boundaries=boundaries,
-            keyring=keyring,
-            keyring_path=premises.keyring,
-            clock=clock,
-        )
-        for seed in seeds:
-            life = Life(stage, seed)
-            try:
-                await life.live()
-            except Exception:  # noqa: BLE001 (told with its story, and how to live it again)
-                told = "\n".join(life.trace)
-                pytest.fail(
-                    f"{traceback.format_exc()}\n{told}\n\nreplay: SEED={seed} RUNS=1 pytest {__file__}",
-                    pytrace=False,
-                )
+def start_worker(premises: Premises, given: list[str]) -> subprocess.Popen[str]:
+    arguments = (premises.place.superuser, premises.place.operator.get_secret_value(), str(premises.keyring))
+    worker = subprocess.Popen(
+        [sys.executable, str(HERE / "live_worker.py"), *arguments],
+        env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": os.pathsep.join(map(str, PATHS))},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert worker.stdin is not None
+    worker.stdin.write("\n".join(given))
+    worker.stdin.close()
+    worker.stdin = None
+    return worker
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_L1_to_L8_B7_whatever_breaks_what_is_billed_is_what_is_wanted(premises: Premises, chunk: int) -> None:
-    seeds = seeds_of(chunk)
-    print(f"SEED={SEED} RUNS={RUNS}, chunk {chunk}")  # noqa: T201 (shown with -s and on failure)
-    if not seeds:
-        pytest.skip("fewer lives than chunks")
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-        runner.run(live_all(premises, seeds))
+def test_L1_to_L8_B7_whatever_breaks_what_is_billed_is_what_is_wanted(new_premises: PremisesFactory) -> None:
+    print(f"SEED={SEED} RUNS={RUNS}")  # noqa: T201 (shown with -s and on failure)
+    lives = seeds()
+    here, rest = lives[:FIRST_FEW], lives[FIRST_FEW:]
+    cores = os.cpu_count() or 1
+    workers = [start_worker(new_premises(), share) for n in range(cores) if (share := rest[n::cores])]
+    premises = new_premises()
+    place = premises.place
+    stories = [live(place.superuser, place.operator, premises.keyring, here)]
+    try:
+        for worker in workers:
+            told, _ = worker.communicate()
+            stories.append(told if worker.returncode else "")
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    failed = [story for story in stories if story]
+    if failed:
+        pytest.fail("\n\n".join(failed), pytrace=False)

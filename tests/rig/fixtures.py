@@ -1,7 +1,7 @@
 """A PostgreSQL for the session, with one migrated database, and a keyring."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,13 +56,18 @@ def rig_keyring(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+PremisesFactory = Callable[[], Premises]
+
+
 @pytest.fixture
-def premises(rig_template: Place, rig_keyring: Path) -> Premises:
-    """A database that no other test uses."""
-    name = f"rig_{next(_numbers)}"
-    return Premises(
-        place=empty_database(rig_template.server, name, template=rig_template.name), keyring=rig_keyring
-    )
+def new_premises(rig_template: Place, rig_keyring: Path) -> PremisesFactory:
+    """Makes databases that nobody else uses."""
+
+    def make() -> Premises:
+        place = empty_database(rig_template.server, f"rig_{next(_numbers)}", template=rig_template.name)
+        return Premises(place=place, keyring=rig_keyring)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Self
 from uuid import UUID
 
-import httpx
 from prometheus_client import CollectorRegistry
 
 from inventiv_operator.controllers.access import Access
@@ -34,7 +33,6 @@ from inventiv_operator.scaleway.wire import Wire
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import Fenced, StoreError
 from inventiv_operator.store.keyring import KeyringFile
-from provider_parts.wire_httpx import HttpxWire
 from rig.fake_kube import FakeKube
 
 INSTALLATION = InstallationId(UUID("11111111-1111-4111-8111-111111111111"))
@@ -63,7 +61,6 @@ class Surroundings:
 
     database: Database
     kube: FakeKube
-    transport: httpx.AsyncBaseTransport
     clock: Clock
     keyring: Path
 
@@ -76,8 +73,8 @@ class Process:
         around: Surroundings,
         *,
         epoch: int,
+        wire: Wire,
         observer: CallObserver | None = None,
-        wire: Wire | None = None,
         prober: Asks | None = None,
         timing: Timing = TIMING,
         limits: GateLimits = FAST,
@@ -99,7 +96,7 @@ class Process:
             registry=CollectorRegistry(),
             limits=limits,
             observer=observer,
-            wire=wire or HttpxWire(around.transport),
+            wire=wire,
         )
         self.access = Access(self.services, factory=self.factory, keyring=KeyringFile(around.keyring))
         self.readiness = ReadinessMemory(prober=prober or NoAnswer(), clock=around.clock, wake=wake)

@@ -5,13 +5,16 @@ environment, no configuration file, no other tenant, no default. With anything m
 """
 
 from dataclasses import dataclass
+from typing import Any
 
+from psycopg import AsyncConnection
 from pydantic import SecretStr
 
 from inventiv_operator.controllers.control import PositiveControl
 from inventiv_operator.controllers.deployment.scene import Cloud
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.ids import CredentialId, OrganizationId
+from inventiv_operator.domain.ledger import CredentialRow
 from inventiv_operator.scaleway.factory import ClientFactory
 from inventiv_operator.store import credentials, settings
 from inventiv_operator.store.errors import MissingProviderCredentials
@@ -62,14 +65,20 @@ class Access:
                 raise MissingProviderCredentials(
                     f"credential {credential_id} is not one of this organization"
                 )
-            secrets = await settings.read_secrets(conn, credential_id, keyring=self._keyring.current())
+            return await self.provider_of(conn, row, though_frozen=though_frozen)
+
+    async def provider_of(
+        self, conn: AsyncConnection[Any], row: CredentialRow, *, though_frozen: bool = False
+    ) -> Cloud:
+        """The same, within a transaction of the credential's organization."""
+        secrets = await settings.read_secrets(conn, row.id, keyring=self._keyring.current())
         if row.frozen_reason and not though_frozen:
             raise CredentialFrozen(row.frozen_reason)
-        entry = self._entries.get(credential_id)
+        entry = self._entries.get(row.id)
         thawed = entry is not None and entry.cloud.control.is_freeze_recorded and not row.frozen_reason
         if entry is None or thawed or not _same(entry.secrets, secrets):
-            entry = _Entry(cloud=self._cloud(organization_id, credential_id, secrets), secrets=secrets)
-            self._entries[credential_id] = entry
+            entry = _Entry(cloud=self._cloud(row.organization_id, row.id, secrets), secrets=secrets)
+            self._entries[row.id] = entry
         return entry.cloud
 
     def candidate(

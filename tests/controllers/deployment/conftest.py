@@ -13,6 +13,7 @@ from inventiv_operator.domain.ledger import DeploymentLedger, Fence
 from inventiv_operator.store import ledger
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.keyring import KeyringFile
+from provider_parts.wire_httpx import HttpxWire
 from rig.fake_kube import FakeKube
 from rig.fixtures import Premises
 from rig.jumping_loop import JumpingLoop, LoopClock
@@ -41,6 +42,8 @@ class Rig:
     tenant: RigTenant
     kube: FakeKube
     process: Process
+    transport: InProcessTransport
+    wire: HttpxWire
 
     # -- what people do
 
@@ -139,7 +142,7 @@ class Rig:
             headers={"X-Auth-Token": self.tenant.secret_key, "Content-Type": "application/json"},
             content=None if body is None else json.dumps(body),
         )
-        answer = await self.around.transport.handle_async_request(request)
+        answer = await self.transport.handle_async_request(request)
         content = await answer.aread()
         assert answer.status_code < 300, content
         return json.loads(content)
@@ -166,9 +169,7 @@ async def rig(shared_premises: Premises, request: pytest.FixtureRequest) -> Asyn
         Database(premises.place.operator, clock=clock) as database,
         InProcessTransport(create_app(world)) as transport,
     ):
-        around = Surroundings(
-            database=database, kube=kube, transport=transport, clock=clock, keyring=premises.keyring
-        )
+        around = Surroundings(database=database, kube=kube, clock=clock, keyring=premises.keyring)
         await write_tenant(
             database,
             tenant,
@@ -177,9 +178,12 @@ async def rig(shared_premises: Premises, request: pytest.FixtureRequest) -> Asyn
             keyring=KeyringFile(premises.keyring).current(),
             now=clock.now(),
         )
-        async with Process(around, epoch=epoch) as process:
+        wire = HttpxWire(transport)
+        async with Process(around, epoch=epoch, wire=wire) as process:
             yield Rig(
                 premises=premises,
+                transport=transport,
+                wire=wire,
                 around=around,
                 world=world,
                 tenant=tenant,

@@ -151,7 +151,7 @@ async def test_L2_a_restart_after_the_answer_was_lost_with_the_process_finds_the
     rig.apply(replicas=1)
     await rig.until(lambda: len(rig.servers) == 1)
     await rig.process.__aexit__()
-    async with Process(rig.around, epoch=rig.premises.take_over()) as second:
+    async with Process(rig.around, epoch=rig.premises.take_over(), wire=rig.wire) as second:
         rig.process = second
         await rig.until_ready(within_s=60)
         assert len(rig.servers) == 1

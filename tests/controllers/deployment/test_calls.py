@@ -18,7 +18,7 @@ def _last(rig: Rig) -> int:
 
 
 async def test_B2_a_server_costs_four_calls_and_a_group_two(rig: Rig) -> None:
-    rig.apply(replicas=20)
+    rig.apply(replicas=20, network={"ingress": [{"port": 8000, "cidrs": ["203.0.113.0/24"]}]})
     await rig.until_ready(within_s=60)
     calls = _calls(rig, since=0)
     shared = {name: n for name, n in calls.items() if name.startswith("GET ")}
@@ -34,6 +34,14 @@ async def test_B2_a_server_costs_four_calls_and_a_group_two(rig: Rig) -> None:
         "PUT /instance/v1/zones/{zone}/security_groups/{id}/rules": 1,
     }
     assert f"GET {ONE_SERVER}" not in calls
+
+
+async def test_B2_a_group_without_rules_costs_one_call(rig: Rig) -> None:
+    rig.apply(replicas=1)
+    await rig.until_ready(within_s=60)
+    calls = _calls(rig, since=0)
+    assert calls["POST /instance/v1/zones/{zone}/security_groups"] == 1
+    assert not [name for name in calls if name.endswith("/rules")]
 
 
 async def test_B1_at_rest_one_listing_per_interval_and_no_call_per_server(rig: Rig) -> None:

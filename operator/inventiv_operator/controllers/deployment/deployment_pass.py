@@ -109,7 +109,7 @@ class DeploymentPass:
         self._in_flight = in_flight
         self._snapshot = snapshot
         self._deadline_s = deadline_s
-        self._groups = Groups(services, cloud, snapshot.deployment, snapshot.resources)
+        self._groups = Groups(services, writer, cloud, snapshot.deployment, snapshot.resources)
         self._starts = Starts(record=record)
 
     async def run(self, aim: Aim) -> PassResult:

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from psycopg import AsyncConnection
 
 from inventiv_operator.controllers.access import Access, CredentialFrozen
 from inventiv_operator.controllers.deployment.deployment_pass import DeploymentPass
@@ -31,10 +34,11 @@ class Intervals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """The ledger and the credential in one transaction. `credential` None: not one of this organization."""
+    """What one transaction said. `cloud` is the way to its project, or why there is none now."""
 
     ledger: DeploymentLedger
-    credential: CredentialRow | None
+    credential: CredentialRow | None  # None: not one of this organization
+    cloud: Cloud | Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +58,17 @@ class Desk:
 
     async def read(self, row: DeploymentRow) -> Reading:
         async with self.services.db.reading(row.organization_id) as conn:
-            return Reading(
-                ledger=await ledger.read_ledger(conn, row.id),
-                credential=await credentials.get(conn, row.credential_id),
-            )
+            snapshot = await ledger.read_ledger(conn, row.id)
+            credential = await credentials.get(conn, row.credential_id)
+            cloud = await self._cloud(conn, credential)
+        return Reading(ledger=snapshot, credential=credential, cloud=cloud)
 
-    async def cloud(self, row: DeploymentRow) -> Cloud | Refused:
-        """The way to its cloud, or why there is none now; its reason is one of the contract's."""
+    async def _cloud(self, conn: AsyncConnection[Any], credential: CredentialRow | None) -> Cloud | Refused:
+        if credential is None:
+            gone = "the ProviderCredential that was pinned is not one of this organization"
+            return Refused(reason="MissingProviderCredentials", message=gone)
         try:
-            return await self.access.provider_for(row.organization_id, row.credential_id)
+            return await self.access.provider_of(conn, credential)
         except MissingProviderCredentials as error:
             return Refused(reason="MissingProviderCredentials", message=str(error))
         except CredentialFrozen as error:

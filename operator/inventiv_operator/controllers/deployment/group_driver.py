@@ -4,10 +4,14 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
+
+from psycopg import AsyncConnection
 
 from inventiv_operator.controllers.deployment.removal_steps import absence
 from inventiv_operator.controllers.deployment.scene import Cloud
+from inventiv_operator.controllers.ledger_writer import LedgerWriter, Operation
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.cloud import IngressRule, SeenSecurityGroup
 from inventiv_operator.domain.group_plan import (
@@ -78,6 +82,7 @@ class GroupDriver:
     def __init__(
         self,
         services: Services,
+        writer: LedgerWriter,
         cloud: Cloud,
         *,
         deployment_id: DeploymentId,
@@ -87,6 +92,7 @@ class GroupDriver:
     ) -> None:
         """`tags` are the tenant's; ours come in front."""
         self._services = services
+        self._writer = writer
         self._cloud = cloud
         self._deployment_id = deployment_id
         self._zone = zone
@@ -175,7 +181,7 @@ class GroupDriver:
             case IntendGroup():
                 return replace(facts, row=await self._intend(), sight=NotListed())
             case CreateGroup():
-                return await self._create(facts)
+                return await self._create(facts, rules)
             case ForgetGroupAttempt():
                 return replace(facts, row=await self._forget(_row(facts)))
             case AdoptGroup(seen=seen):
@@ -206,16 +212,22 @@ class GroupDriver:
             volume_api=None,
             size_gb=None,
         )
-        async with self._services.writing(self._cloud.organization_id) as conn:
+
+        async def note(conn: AsyncConnection[Any]) -> None:
             await ledger.insert_resources(conn, [new])
+
+        await self._write(note)
         return new.as_row(now=self._services.clock.now())
 
-    async def _create(self, facts: GroupFacts) -> GroupFacts:
+    async def _create(self, facts: GroupFacts, rules: Sequence[IngressRule]) -> GroupFacts:
         row = _row(facts)
         attempt = uuid4().hex
         send_before = self._services.clock.now() + timedelta(seconds=self._services.timing.send_window_s)
-        async with self._services.writing(row.organization_id) as conn:
+
+        async def announce(conn: AsyncConnection[Any]) -> None:
             await ledger.mark_sending(conn, row.id, attempt=attempt, send_before=send_before)
+
+        await self._write(announce)
         seen = await self._cloud.client.create_security_group(
             self._zone,
             name=self._name,
@@ -228,17 +240,33 @@ class GroupDriver:
             ),
             send_before=send_before,
         )
-        return replace(facts, row=await self._record(row, seen.ref, Origin.CREATED))
+        # A new group has no rules: where none are wanted, it is as it should be.
+        digest = rules_hash(()) if not rules else None
+        return replace(facts, row=await self._record(row, seen.ref, Origin.CREATED, prepared_hash=digest))
 
-    async def _record(self, row: Resource, ref: ProviderRef, origin: Origin) -> Resource:
-        async with self._services.writing(row.organization_id) as conn:
+    async def _record(
+        self, row: Resource, ref: ProviderRef, origin: Origin, *, prepared_hash: str | None = None
+    ) -> Resource:
+        """With a `prepared_hash`, its rules are the wanted ones already."""
+
+        async def note(conn: AsyncConnection[Any]) -> None:
             await ledger.record_present(conn, row.id, provider_ref=ref, origin=origin)
+            if prepared_hash is not None:
+                await ledger.mark_prepared(conn, [row.id], prepared_hash=prepared_hash)
+
+        await self._write(note)
         now = self._services.clock.now()
-        return replace(row, provider_ref=ref, state=ResourceState.PRESENT, origin=origin, changed_at=now)
+        present = replace(row, provider_ref=ref, state=ResourceState.PRESENT, origin=origin, changed_at=now)
+        if prepared_hash is None:
+            return present
+        return replace(present, prepared_at=now, prepared_hash=prepared_hash)
 
     async def _forget(self, row: Resource) -> Resource:
-        async with self._services.writing(row.organization_id) as conn:
+
+        async def note(conn: AsyncConnection[Any]) -> None:
             await ledger.clear_send(conn, row.id)
+
+        await self._write(note)
         return replace(row, send_before=None)
 
     async def _set_rules(self, facts: GroupFacts, rules: Sequence[IngressRule]) -> GroupFacts:
@@ -248,8 +276,11 @@ class GroupDriver:
         except NotFound:
             return await self._look(facts)
         digest = rules_hash(rules)
-        async with self._services.writing(row.organization_id) as conn:
+
+        async def note(conn: AsyncConnection[Any]) -> None:
             await ledger.mark_prepared(conn, [row.id], prepared_hash=digest)
+
+        await self._write(note)
         prepared = replace(row, prepared_at=self._services.clock.now(), prepared_hash=digest)
         return replace(facts, row=prepared)
 
@@ -262,9 +293,15 @@ class GroupDriver:
 
     async def _advance(self, row: Resource, to: ResourceState) -> Resource:
         allowed = {state for state, targets in TRANSITIONS.items() if to in targets}
-        async with self._services.writing(row.organization_id) as conn:
+
+        async def note(conn: AsyncConnection[Any]) -> None:
             await ledger.advance(conn, [row.id], to=to, allowed=allowed)
+
+        await self._write(note)
         return replace(row, state=to, changed_at=self._services.clock.now())
+
+    async def _write(self, operation: Operation) -> None:
+        await self._writer.write(self._cloud.organization_id, operation)
 
     async def _look(self, facts: GroupFacts) -> GroupFacts:
         try:

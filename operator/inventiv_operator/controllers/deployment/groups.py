@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from inventiv_operator.controllers.deployment.group_driver import GROUP_ROLE, GroupDriver
 from inventiv_operator.controllers.deployment.scene import Cloud
+from inventiv_operator.controllers.ledger_writer import LedgerWriter
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.cloud import IngressRule
 from inventiv_operator.domain.ids import ProviderRef, Zone
@@ -15,9 +16,15 @@ class Groups:
     """Holds the rows as they are after each step."""
 
     def __init__(
-        self, services: Services, cloud: Cloud, deployment: DeploymentRow, rows: Sequence[Resource]
+        self,
+        services: Services,
+        writer: LedgerWriter,
+        cloud: Cloud,
+        deployment: DeploymentRow,
+        rows: Sequence[Resource],
     ) -> None:
         self._services = services
+        self._writer = writer
         self._cloud = cloud
         self._deployment = deployment
         self._rows = {row.id: row for row in rows if row.role == GROUP_ROLE}
@@ -66,6 +73,7 @@ class Groups:
     def _driver(self, zone: Zone, *, tags: tuple[str, ...] = ()) -> GroupDriver:
         return GroupDriver(
             self._services,
+            self._writer,
             self._cloud,
             deployment_id=self._deployment.id,
             zone=zone,

@@ -162,7 +162,7 @@ class Living:
         row = await self._bind(call.row, call.obj, wanted)
         call = await self._say_new_generation(replace(call, row=row))
         reading = await self._desk.read(row)
-        cloud = await self._desk.cloud(row)
+        cloud = reading.cloud
         if isinstance(cloud, Refused):
             return await self._blind(call, reading, refused(cloud.reason, cloud.message))
         block = block_of(reading.ledger, wanted, reading.credential, unsupported=problem)

@@ -60,7 +60,7 @@ class Removal:
         reading = await desk.read(row)
         if not anything_open(reading.ledger):
             return await self._close(row, reading)
-        cloud = await desk.cloud(row)
+        cloud = reading.cloud
         if isinstance(cloud, Refused):
             verdict = self._verdict(reading.ledger, said=f"waiting: {cloud.message}", reason=cloud.reason)
             standings = standings_of(reading.ledger)
