@@ -96,7 +96,9 @@ class DeploymentStatus(Model):
     ips: Annotated[str, Field(max_length=512)] | None = None
     """Public IP addresses, shortened for the column."""
     hourly_cost: Euros | None = None
-    """What everything that is not proven gone costs, in EUR per hour."""
+    """What its servers cost, in EUR per hour, each until it is proven gone. Volumes and addresses are not
+    counted yet.
+    """
     instances: Annotated[
         tuple[InstanceStatus, ...], Field(max_length=INSTANCES_LIMIT, json_schema_extra=ATOMIC)
     ] = ()
