@@ -138,7 +138,8 @@ class Demo:
         servers: list[dict[str, Any]] = billed["servers"]
         self._expect(
             len(servers) == count,
-            f"exactly {count} servers are billed: {billed['hourly_cost']} EUR an hour with volumes and addresses",
+            f"exactly {count} servers are billed: {billed['hourly_cost']} EUR an hour, volumes and addresses"
+            " included",
         )
         in_time = [server for server in servers if server["cloud_init_before_first_power_on"]]
         self._expect(len(in_time) == count, "each had its cloud-init before it was first powered on")
