@@ -11,7 +11,14 @@ from inventiv_operator import cli
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("run", "--help"), ("migrate", "--help"), ("bind", "--help"), ("keyring", "new", "--help")],
+    [
+        ("--help",),
+        ("run", "--help"),
+        ("migrate", "--help"),
+        ("bind", "--help"),
+        ("keyring", "new", "--help"),
+        *(("keyring", action, "--help") for action in ("add", "promote", "reencrypt", "remove")),
+    ],
 )
 def test_help_explains_every_command(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -28,7 +35,17 @@ def test_help_of_the_whole_lists_the_commands(capsys: pytest.CaptureFixture[str]
         assert command in shown
 
 
-@pytest.mark.parametrize("arguments", [(), ("fly",), ("keyring",), ("run", "--database-url", "x")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("fly",),
+        ("keyring",),
+        ("keyring", "promote"),
+        ("keyring", "remove"),
+        ("run", "--database-url", "x"),
+    ],
+)
 def test_a_wrong_command_is_a_usage_error(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
