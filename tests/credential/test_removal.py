@@ -12,6 +12,7 @@ from inventiv_operator.kube.kinds import CREDENTIAL, SECRET
 from inventiv_operator.runtime.queue import Key
 from inventiv_operator.store import ledger
 from inventiv_operator.store.errors import MissingProviderCredentials
+from rig.log_lines import log_lines
 from tenant_rig.bench import Bench, TestKey
 
 DAY_S = QUARANTINE.total_seconds()
@@ -52,7 +53,10 @@ async def test_an_unused_credential_goes_at_once_and_its_key_a_day_later(bench: 
     await bench.made()
     row = await bench.row()
     delete(bench)
-    await bench.settle_credential()
+    with log_lines() as lines:
+        await bench.settle_credential()
+    assert lines
+    assert {line["organization"] for line in lines} == {str(row.organization_id)}
     assert is_gone(bench)
     assert bench.groups() == []
     assert (await bench.row()).state == "closing"

@@ -5,6 +5,7 @@ import pytest
 from inventiv_operator.kube.errors import Unavailable
 from inventiv_operator.kube.kinds import CREDENTIAL, DEPLOYMENT, NAMESPACE, ORGANIZATION
 from inventiv_operator.runtime.queue import Key
+from rig.log_lines import log_lines
 from tenant_rig.bench import Bench
 
 
@@ -29,6 +30,16 @@ async def test_it_gets_an_id_claims_its_namespace_and_labels_it(bench: Bench) ->
     uid = (bench.cluster.read(NAMESPACE, "", bench.name) or {})["metadata"]["uid"]
     assert said["namespaces"] == [{"name": bench.name, "uid": uid, "claimed": True}]
     assert bench.cluster.label_of(bench.name) == bench.name
+
+
+async def test_the_first_pass_of_a_new_process_says_which_organization_it_is_about(bench: Bench) -> None:
+    await bench.claimed()
+    organization_id = await bench.organization_id()
+    delete(bench)
+    with log_lines() as lines:
+        await bench.settle_organization()
+    (closed,) = [line for line in lines if line["message"].startswith("organization closed")]
+    assert closed["organization"] == str(organization_id)
 
 
 async def test_at_rest_nothing_is_written(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from inventiv_operator.runtime.logging import bound, configure_logging, redact
+from inventiv_operator.runtime.logging import bind, bound, configure_logging, redact
 
 
 @pytest.fixture
@@ -34,6 +34,28 @@ def test_a_line_carries_its_fields_and_those_that_were_bound(stream: io.StringIO
     assert (first["server_id"], first["count"]) == ("s1", 3)
     assert "name" not in first
     assert "organization" not in second
+
+
+def test_what_was_inherited_from_another_step_is_taken_out(stream: io.StringIO) -> None:
+    configure_logging(log_format="json", level="info", stream=stream)
+    with bound(kind="Namespace", namespace=None, name="acme", organization="o1"):
+        with bound(kind="Deployment", namespace="acme", name="llama", organization=None):
+            logging.getLogger("test").info("a deployment")
+            with bound(kind="Organization", namespace=None, name="acme"):
+                logging.getLogger("test").info("an organization")
+        logging.getLogger("test").info("again")
+    deployment, organization, again = lines(stream)
+    assert "organization" not in deployment
+    assert "namespace" not in organization
+    assert (again["name"], again["organization"]) == ("acme", "o1")
+
+
+def test_a_fact_that_is_not_known_takes_nothing_out(stream: io.StringIO) -> None:
+    configure_logging(log_format="json", level="info", stream=stream)
+    with bound(organization="o1"):
+        bind(organization=None)
+        logging.getLogger("test").info("here")
+    assert lines(stream)[0]["organization"] == "o1"
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])

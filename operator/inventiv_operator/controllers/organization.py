@@ -72,6 +72,7 @@ class OrganizationReconciler:
         body = await self._kube.get(ORGANIZATION, None, key.name)
         async with self._services.db.platform() as conn:
             row = await organizations.find(conn, key.name)
+        bind(organization=None if row is None else str(row.id))
         if body is None:
             self._index.forget(key.name)
             return await self._vanished(row)

@@ -52,8 +52,13 @@ _CHATTY = (
 
 @contextlib.contextmanager
 def bound(**fields: str | None) -> Iterator[None]:
-    """Add fields to every line logged inside, also by tasks started inside; None leaves a field out."""
-    token = _fields.set({**_fields.get(), **{k: v for k, v in fields.items() if v is not None}})
+    """Add fields to every line logged inside, also by tasks started inside.
+
+    None takes a field out: a task inherits those of whoever started it, and one that is about an Organization
+    must not carry the namespace of the step before.
+    """
+    given = {**_fields.get(), **fields}
+    token = _fields.set({k: v for k, v in given.items() if v is not None})
     try:
         yield
     finally:
@@ -61,7 +66,9 @@ def bound(**fields: str | None) -> Iterator[None]:
 
 
 def bind(**fields: str | None) -> None:
-    """Add fields for the rest of this task, for facts learned on the way (the organization, for one)."""
+    """Add fields for the rest of this task, for facts learned on the way (the organization, for one); None
+    says nothing.
+    """
     _fields.set({**_fields.get(), **{k: v for k, v in fields.items() if v is not None}})
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from controllers.deployment.conftest import NAME, Rig
 from inventiv_operator.domain.ledger import InstanceState, Origin, ResourceKind
+from rig.log_lines import log_lines
 from rig.process import Process
 from rig.tenant import TYPE, ZONE
 
@@ -157,6 +158,20 @@ async def test_L2_a_restart_after_the_answer_was_lost_with_the_process_finds_the
         assert len(rig.servers) == 1
         instances = (await rig.ledger()).instances
         assert [i.state for i in instances] == [InstanceState.ACTIVE]
+
+
+async def test_the_first_pass_of_a_new_process_says_whose_server_it_adopted(rig: Rig) -> None:
+    rig.fault("drop_after_commit", "POST", SERVERS)
+    rig.apply(replicas=1)
+    await rig.until(lambda: len(rig.servers) == 1)
+    await rig.process.__aexit__()
+    async with Process(rig.around, epoch=rig.premises.take_over(), wire=rig.wire) as second:
+        rig.process = second
+        with log_lines() as lines:
+            await rig.until_ready(within_s=60)
+    (adopted,) = [line for line in lines if line["message"] == "server recorded"]
+    assert adopted["origin"] == "adopted"
+    assert adopted["organization"] == str(rig.tenant.organization_id)
 
 
 async def _make_by_hand(rig: Rig, *, tags: list[str], name: str) -> str:

@@ -22,7 +22,7 @@ from inventiv_operator.controllers.tenant_objects import TenantObjects
 from inventiv_operator.domain.ids import CredentialId, OrganizationId, Zone
 from inventiv_operator.domain.ledger import CredentialRow
 from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, CREDENTIAL
-from inventiv_operator.runtime.logging import bind
+from inventiv_operator.runtime.logging import bind, bound
 from inventiv_operator.runtime.queue import DONE, Key, Lane, Result
 from inventiv_operator.store import credentials
 from inventiv_operator.store.errors import DecryptionFailed, KeyUnavailable
@@ -80,6 +80,7 @@ class CredentialReconciler:
         body = await self._kube.get(CREDENTIAL, key.namespace, key.name)
         obj = None if body is None else parse_credential(body)
         own = await self._settle_rows(key, obj, deadline_s=deadline_s)
+        bind(organization=None if own is None else str(own.organization_id))
         if body is None or obj is None:
             return DONE
         one = _Credential(body=body, obj=obj, row=own)
@@ -107,7 +108,8 @@ class CredentialReconciler:
             if obj is not None and _belongs_to(row, obj):
                 own = row
             elif row.state == "open":
-                await self._removal.advance(row, deadline_s=deadline_s)
+                with bound(organization=str(row.organization_id)):
+                    await self._removal.advance(row, deadline_s=deadline_s)
         return own
 
     async def _row_for(

@@ -18,6 +18,7 @@ from inventiv_operator.controllers.tenancy import Tenancy
 from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.domain.ledger import DeploymentRow, DeploymentState
 from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, DEPLOYMENT
+from inventiv_operator.runtime.logging import bind, bound
 from inventiv_operator.runtime.queue import DONE, Key, Lane, Result
 from inventiv_operator.store import ledger
 
@@ -82,6 +83,7 @@ class DeploymentReconciler:
                 desk.readiness.forget(key)
             return left_behind
         own = next((row for row in rows if row.uid == uid), None)
+        bind(organization=None if own is None else str(own.organization_id))
         call = Call(key=key, obj=obj, body=body, row=own, deadline_s=deadline_s)
         if obj.metadata.deletion_timestamp is not None:
             return _sooner(await self._delete(call), left_behind)
@@ -97,6 +99,7 @@ class DeploymentReconciler:
         if call.row is not None and call.row.state is DeploymentState.OPEN:
             return await self._living.run(call, owner=None)
         owner = await self._owner(call.key.namespace)
+        bind(organization=None if owner is None else str(owner))
         known = (call.row,) if call.row is not None else rows
         row = next((r for r in known if r.state in FOUND_AGAIN and r.organization_id == owner), None)
         bound = Call(key=call.key, obj=call.obj, body=call.body, row=row, deadline_s=call.deadline_s)
@@ -135,23 +138,28 @@ class DeploymentReconciler:
         """
         result = DONE
         for row in rows:
-            if row.state is DeploymentState.CLOSING:
-                remains = await self._removal.advance(row, key=key, deadline_s=deadline_s)
-                if not remains.done:
-                    again = Result(
-                        requeue_after_s=remains.wait_s,
-                        organization=str(row.organization_id),
-                        lane=Lane.DELETE,
-                    )
-                    result = _sooner(result, again)
-            elif row.state is DeploymentState.OPEN and vanished:
-                logger.error(
-                    "deployment lost: its object vanished without a deletion being seen; its servers run on",
-                    extra={"deployment_id": str(row.id)},
-                )
-                async with self._desk.services.writing(row.organization_id) as conn:
-                    await ledger.set_deployment_state(conn, row.id, to=DeploymentState.LOST)
+            with bound(organization=str(row.organization_id)):  # each may be another's
+                again = await self._settle_one(key, row, vanished=vanished, deadline_s=deadline_s)
+            result = _sooner(result, again)
         return result
+
+    async def _settle_one(self, key: Key, row: DeploymentRow, *, vanished: bool, deadline_s: float) -> Result:
+        if row.state is DeploymentState.CLOSING:
+            remains = await self._removal.advance(row, key=key, deadline_s=deadline_s)
+            if not remains.done:
+                return Result(
+                    requeue_after_s=remains.wait_s,
+                    organization=str(row.organization_id),
+                    lane=Lane.DELETE,
+                )
+        elif row.state is DeploymentState.OPEN and vanished:
+            logger.error(
+                "deployment lost: its object vanished without a deletion being seen; its servers run on",
+                extra={"deployment_id": str(row.id)},
+            )
+            async with self._desk.services.writing(row.organization_id) as conn:
+                await ledger.set_deployment_state(conn, row.id, to=DeploymentState.LOST)
+        return DONE
 
 
 def _sooner(one: Result, other: Result) -> Result:
