@@ -107,10 +107,13 @@ class Mortal:
     tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
 
     def kill(self) -> None:
-        """Nothing of it happens any more. What the provider has begun goes on there."""
+        """Nothing of it happens any more. What the provider has begun goes on there, and a connection that was
+        in use is rolled back, as PostgreSQL does with those of a process that died.
+        """
         self.is_dead = True
         for task in self.tasks:
-            task.cancel()
+            if not _gives_back_a_connection(task.get_coro()):
+                task.cancel()
 
 
 def remember_tasks(
@@ -122,9 +125,13 @@ def remember_tasks(
     if mortal is not None:
         mortal.tasks.add(task)
         task.add_done_callback(mortal.tasks.discard)
-        if mortal.is_dead:
+        if mortal.is_dead and not _gives_back_a_connection(coro):
             task.cancel()
     return task
+
+
+def _gives_back_a_connection(coro: object) -> bool:
+    return getattr(coro, "__qualname__", "") == Database._give_back.__qualname__
 
 
 class Boundaries:
@@ -458,6 +465,7 @@ class Life:
             mortal.kill()
         tasks = [task for mortal in self.mortals for task in mortal.tasks] + list(self.helpers)
         for task in tasks:
-            task.cancel()
+            if not _gives_back_a_connection(task.get_coro()):
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.wire.close()

@@ -219,7 +219,9 @@ class Database:
                 raise DatabaseUnavailable("PostgreSQL did not answer in time") from None
             raise translate(error) from None
         finally:
-            await self._give_back(conn)
+            # A cancellation that comes now must not lose the connection: a pool without any is no pool.
+            giving_back = asyncio.create_task(self._give_back(conn), name="give back a connection")
+            await asyncio.shield(giving_back)
 
     async def _give_back(self, conn: Session) -> None:
         status = conn.pgconn.transaction_status
