@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import calls, meter, table
+from bench import calls, meter, rekeying, table
 from bench.table import Row
 from bench.tenant import BenchError, Load, Tenant
 from local_stack.errors import LocalStackError
@@ -32,10 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     loads = [load for load in LOADS if load.instances <= options.most]
     directory = Path(tempfile.mkdtemp(prefix="inventiv-bench-")) / "stack"
+    rows, rotation = list[Row](), list[rekeying.Row]()
     try:
-        stack = Stack.up(directory, say=print, simulator_options=SIMULATOR)
+        stack = _stack(directory, whole=bool(loads))
         try:
-            rows = _run(stack, loads, rest_s=options.rest_s, details=options.details)
+            if loads:
+                rows = _run(stack, loads, rest_s=options.rest_s, details=options.details)
+            if options.rekey:
+                if stack.is_running(Part.OPERATOR):
+                    stack.stop(Part.OPERATOR)  # which is no part of it
+                rotation = rekeying.run(stack, organizations=options.rekey)
         finally:
             stack.down()
     except (BenchError, LocalStackError) as error:
@@ -43,19 +49,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     finally:
         shutil.rmtree(directory.parent, ignore_errors=True)
-    print(table.render(rows, latency_ms=LATENCY_MS, boot_s=BOOT_S))
+    if rows:
+        print(table.render(rows, latency_ms=LATENCY_MS, boot_s=BOOT_S))
+    if rotation:
+        print(rekeying.render(rotation))
     return 0
+
+
+def _stack(directory: Path, *, whole: bool) -> Stack:
+    """The keyring needs a database and nothing else."""
+    if whole:
+        return Stack.up(directory, say=print, simulator_options=SIMULATOR)
+    return Stack.up(directory, say=print, parts=(Part.POSTGRES,), install=False)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument(
-        "--most", type=int, default=200, metavar="N", help="leave out loads of more instances"
+        "--most",
+        type=int,
+        default=200,
+        metavar="N",
+        help="leave out loads of more instances; 0: all of them",
     )
     parser.add_argument(
         "--rest-s", type=float, default=60.0, metavar="S", help="how long the steady state is watched"
     )
     parser.add_argument("--details", action="store_true", help="print the calls of each load by endpoint")
+    parser.add_argument(
+        "--rekey",
+        type=int,
+        nargs="?",
+        default=rekeying.ORGANIZATIONS,
+        const=rekeying.ORGANIZATIONS,
+        metavar="N",
+        help=f"rotate the keyring of N organizations (default {rekeying.ORGANIZATIONS}); 0: do not",
+    )
     return parser
 
 

@@ -2,7 +2,7 @@
 
 -- `inventiv-operator keyring reencrypt` and `remove`: the only writes that are not the leader's. They touch key material
 -- and the name of the key that protects a credential, never the ledger, and each changes nothing unless all of it is as it
--- was read (docs/decisions/0013).
+-- was read (docs/decisions/0015).
 
 ALTER TABLE organization_keys ADD COLUMN rewrapped_from text NOT NULL DEFAULT '';
 COMMENT ON COLUMN organization_keys.rewrapped_from IS 'the key of the keyring that wrapped it before the present one; empty: none did';
@@ -44,6 +44,33 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT k.organization_id FROM public.organization_keys k WHERE k.key_id = wanted_key_id
     ORDER BY k.wrapped_at DESC LIMIT 1
+$$;
+
+-- The data keys of some tenants, with `values_too` each with every secret value under it. Reads one tenant after the other,
+-- bound to it by row-level security like everybody: many round trips in one.
+CREATE FUNCTION read_data_keys(tenants uuid[], values_too boolean)
+RETURNS TABLE (
+    organization_id uuid, version integer, key_id text, wrapped_key bytea, rewrapped_from text,
+    value_id uuid, provider_id uuid, setting text, value_ciphertext bytea
+)
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    tenant uuid;
+BEGIN
+    FOREACH tenant IN ARRAY tenants LOOP
+        PERFORM set_config('inventiv.organization_id', tenant::text, true);
+        RETURN QUERY
+            SELECT k.organization_id, k.version, k.key_id, k.wrapped_key, k.rewrapped_from,
+                s.id, s.provider_id, s.key, s.value_ciphertext
+            FROM public.organization_keys k
+            LEFT JOIN public.provider_settings s
+                ON values_too AND s.organization_id = k.organization_id AND s.key_version = k.version
+            WHERE k.organization_id = tenant
+            ORDER BY k.version;
+    END LOOP;
+    PERFORM set_config('inventiv.organization_id', '', true);
+END
 $$;
 
 -- Binds the transaction to the tenant, and makes the end of a credential (which takes its row first, then its settings and
@@ -153,7 +180,8 @@ BEGIN
     FOREACH statement IN ARRAY ARRAY[
         'GRANT UPDATE (rewrapped_from) ON organization_keys TO %1$I',
         'GRANT EXECUTE ON FUNCTION lookup_organizations_to_rekey(text, boolean), lookup_keyring_use(),'
-            ' lookup_organization_under_key(text), begin_rekeying(uuid), name_key_in_use(uuid, text),'
+            ' lookup_organization_under_key(text), read_data_keys(uuid[], boolean), begin_rekeying(uuid),'
+            ' name_key_in_use(uuid, text),'
             ' rewrap_data_keys(uuid, text, integer[], bytea[], bytea[]),'
             ' replace_data_keys(uuid, text, integer, bytea, integer[], bytea[], uuid[], bytea[], bytea[]) TO %1$I'
     ]
@@ -165,7 +193,8 @@ $$;
 
 REVOKE ALL ON FUNCTION
     lookup_organizations_to_rekey(text, boolean), lookup_keyring_use(), lookup_organization_under_key(text),
-    begin_rekeying(uuid), name_key_in_use(uuid, text), rewrap_data_keys(uuid, text, integer[], bytea[], bytea[]),
+    read_data_keys(uuid[], boolean), begin_rekeying(uuid), name_key_in_use(uuid, text),
+    rewrap_data_keys(uuid, text, integer[], bytea[], bytea[]),
     replace_data_keys(uuid, text, integer, bytea, integer[], bytea[], uuid[], bytea[], bytea[]),
     grant_operator_role(name)
 FROM PUBLIC;

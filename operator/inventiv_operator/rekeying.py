@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.runtime.clock import Clock, SystemClock
 from inventiv_operator.store import data_keys
-from inventiv_operator.store.data_keys import KeyUse
+from inventiv_operator.store.data_keys import KeyUse, StoredKeys
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import (
     Conflict,
@@ -32,6 +32,7 @@ from inventiv_operator.store.keyring import Keyring, read_keyring_file
 from inventiv_operator.store.keyring_edit import removing_key
 
 WORKERS: Final = 4
+BATCH: Final = 50
 TELL_EVERY_S: Final = 2.0
 _PASSES: Final = 5
 _NAMED_EACH: Final = 3
@@ -45,10 +46,9 @@ class RekeyingIncomplete(StoreError):
 
 @dataclass(slots=True)
 class _Outcome:
-    """`moved`: changed by somebody else just then, or busy; the next pass takes them on."""
+    """`lacking` has the id of the key that the keyring lacks."""
 
     done: int = 0
-    moved: int = 0
     lacking: dict[OrganizationId, str] = field(default_factory=dict)
     unreadable: set[OrganizationId] = field(default_factory=set)
 
@@ -104,45 +104,49 @@ class Rekeying:
 
     async def _pass(self, wanted: list[OrganizationId]) -> None:
         total = self._outcome.done + len(wanted)
-        remaining = iter(wanted)
         self._say(f"{len(wanted)} {_organizations(len(wanted))} to do, to key {self._keyring.primary_id}")
+        batches = iter([wanted[start : start + BATCH] for start in range(0, len(wanted), BATCH)])
         try:
             async with asyncio.TaskGroup() as workers:
-                for number in range(min(WORKERS, len(wanted))):
-                    workers.create_task(self._work(remaining, total), name=f"rekeying-{number}")
+                for number in range(WORKERS):
+                    workers.create_task(self._work(batches, total), name=f"rekeying-{number}")
         except ExceptionGroup as group:
             expected, others = group.split(StoreError)
             if expected is None or others is not None:
                 raise
             raise _first(expected) from None
 
-    async def _work(self, remaining: Iterator[OrganizationId], total: int) -> None:
-        for organization_id in remaining:
-            try:
-                await self._rekey(organization_id)
-            except (Conflict, DatabaseBusy):
-                self._outcome.moved += 1
-            except KeyUnavailable as error:
-                self._outcome.lacking[organization_id] = error.key_id
-            except DecryptionFailed:
-                self._outcome.unreadable.add(organization_id)
-            else:
-                self._outcome.done += 1
-            self._tell(total)
+    async def _work(self, batches: Iterator[list[OrganizationId]], total: int) -> None:
+        """One statement reads a batch; each organization is written by one that compares with what was read.
+        No transaction is open in between.
+        """
+        for batch in batches:
+            async with self._database.platform() as conn:
+                found = await data_keys.read(conn, batch, values=self._values)
+            for stored in found:
+                await self._try(stored)
+                self._tell(total)
 
-    async def _rekey(self, organization_id: OrganizationId) -> None:
-        """One statement reads, one writes and compares; no transaction is open in between."""
-        if self._values:
-            async with self._database.reading(organization_id) as conn:
-                keys, values = await data_keys.read_all(conn, organization_id)
-            if any(key.key_id != self._keyring.primary_id or key.rewrapped_from for key in keys):
-                plan = data_keys.plan_replacement(organization_id, keys, values, keyring=self._keyring)
-                async with self._database.platform() as conn:
-                    await data_keys.replace(conn, plan)
-                return
-        async with self._database.reading(organization_id) as conn:
-            keys = await data_keys.read_keys(conn, organization_id)
-        rewrapping = data_keys.plan_rewrapping(organization_id, keys, keyring=self._keyring)
+    async def _try(self, stored: StoredKeys) -> None:
+        try:
+            await self._rekey(stored)
+        except (Conflict, DatabaseBusy):
+            return  # somebody else changed it just then: the next pass takes it on
+        except KeyUnavailable as error:
+            self._outcome.lacking[stored.organization_id] = error.key_id
+        except DecryptionFailed:
+            self._outcome.unreadable.add(stored.organization_id)
+        else:
+            self._outcome.done += 1
+
+    async def _rekey(self, stored: StoredKeys) -> None:
+        primary_id = self._keyring.primary_id
+        if self._values and any(key.key_id != primary_id or key.rewrapped_from for key in stored.keys):
+            replacement = data_keys.plan_replacement(stored, keyring=self._keyring)
+            async with self._database.platform() as conn:
+                await data_keys.replace(conn, replacement)
+            return
+        rewrapping = data_keys.plan_rewrapping(stored, keyring=self._keyring)
         async with self._database.platform() as conn:
             await data_keys.rewrap(conn, rewrapping)
 
@@ -228,12 +232,11 @@ async def _demand_that_they_belong_together(
     for key_id in sorted({one.key_id for one in use if one.data_keys} & keyring.keys.keys()):
         async with database.platform() as conn:
             organization_id = await data_keys.organization_under(conn, key_id)
-        if organization_id is None:
-            continue
-        async with database.reading(organization_id) as conn:
-            keys = await data_keys.read_keys(conn, organization_id)
+            if organization_id is None:
+                continue
+            (stored,) = await data_keys.read(conn, [organization_id], values=False)
         with contextlib.suppress(DecryptionFailed, KeyUnavailable):
-            for key in keys:
+            for key in stored.keys:
                 data_keys.unwrap(organization_id, key, keyring)
             return
     raise KeyringError(

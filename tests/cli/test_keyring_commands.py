@@ -1,4 +1,6 @@
-"""`inventiv-operator keyring ...` as real processes on a real PostgreSQL: a rotation, a kill in the middle."""
+"""`inventiv-operator keyring ...` as real processes on a real PostgreSQL: a rotation, and a kill in its
+middle.
+"""
 
 import base64
 import json

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from pydantic import SecretStr
 
 from inventiv_operator.store import credentials, data_keys, settings
-from inventiv_operator.store.data_keys import KeyUse, WrappedKey
+from inventiv_operator.store.data_keys import KeyUse, StoredKeys, WrappedKey
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.keyring import Keyring
 from inventiv_operator.store.settings import ProviderSecrets
@@ -72,9 +72,14 @@ async def read(db: Database, stored: Stored, *, keyring: Keyring) -> None:
     assert found == stored.secrets
 
 
+async def stored_keys(db: Database, stored: Stored) -> StoredKeys:
+    async with db.platform() as conn:
+        (found,) = await data_keys.read(conn, [stored.tenant.organization_id], values=True)
+    return found
+
+
 async def keys_of(db: Database, stored: Stored) -> tuple[WrappedKey, ...]:
-    async with db.reading(stored.tenant.organization_id) as conn:
-        return await data_keys.read_keys(conn, stored.tenant.organization_id)
+    return (await stored_keys(db, stored)).keys
 
 
 async def named_key(db: Database, stored: Stored) -> str:

@@ -28,6 +28,7 @@ from store.rekeying_rig import (
     read,
     run,
     somebody_waits,
+    stored_keys,
     tenants,
     until,
     write,
@@ -36,17 +37,14 @@ from store.rekeying_rig import (
 
 async def planned(db: Database, stored: Stored, *, values: bool) -> Callable[[], Coroutine[Any, Any, None]]:
     """Read now; the answer writes."""
-    organization_id = stored.tenant.organization_id
-    async with db.reading(organization_id) as conn:
-        keys, sealed = await data_keys.read_all(conn, organization_id)
+    found = await stored_keys(db, stored)
 
     async def carry_out() -> None:
         async with db.platform() as conn:
             if values:
-                plan = data_keys.plan_replacement(organization_id, keys, sealed, keyring=NEW)
-                await data_keys.replace(conn, plan)
+                await data_keys.replace(conn, data_keys.plan_replacement(found, keyring=NEW))
             else:
-                await data_keys.rewrap(conn, data_keys.plan_rewrapping(organization_id, keys, keyring=NEW))
+                await data_keys.rewrap(conn, data_keys.plan_rewrapping(found, keyring=NEW))
 
     return carry_out
 
@@ -121,10 +119,8 @@ async def test_a_writer_that_comes_while_a_data_key_is_replaced_uses_the_new_one
 ) -> None:
     [stored] = await tenants(own, 1)
     async with own.platform() as conn, conn.transaction():
-        organization_id = stored.tenant.organization_id
-        async with own.reading(organization_id) as other:
-            keys, sealed = await data_keys.read_all(other, organization_id)
-        await data_keys.replace(conn, data_keys.plan_replacement(organization_id, keys, sealed, keyring=NEW))
+        found = await stored_keys(own, stored)
+        await data_keys.replace(conn, data_keys.plan_replacement(found, keyring=NEW))
         writing = asyncio.create_task(write(own, stored.tenant))
         await until(lambda: somebody_waits(led))
         await read(own, stored, keyring=OLD)  # who only reads does not wait
@@ -188,9 +184,7 @@ async def test_T2_the_database_keeps_organizations_apart_whoever_is_named(led: P
     """The rows of one, in the name of another: the function binds the transaction to the one it is given."""
     mine, theirs = await tenants(own, 2)
     before = everything(led)
-    async with own.reading(theirs.tenant.organization_id) as conn:
-        keys = await data_keys.read_keys(conn, theirs.tenant.organization_id)
-    plan = data_keys.plan_rewrapping(theirs.tenant.organization_id, keys, keyring=NEW)
+    plan = data_keys.plan_rewrapping(await stored_keys(own, theirs), keyring=NEW)
     with pytest.raises(Conflict):
         async with own.platform() as conn:
             await data_keys.rewrap(

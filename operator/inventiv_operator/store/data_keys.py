@@ -6,6 +6,7 @@ one statement that binds itself to its organization, and changes nothing unless 
 (migrations/0008, docs/decisions/0013).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -20,16 +21,10 @@ _TO_REKEY: Final = "SELECT lookup_organizations_to_rekey(%s, %s)"
 _KEYRING_USE: Final = "SELECT key_id, data_keys, credentials FROM lookup_keyring_use()"
 _UNDER_KEY: Final = "SELECT lookup_organization_under_key(%s)"
 _NO_NEW_DATA_KEYS: Final = "LOCK TABLE organization_keys IN SHARE MODE"
-_READ_KEYS: Final = """
-SELECT version, key_id, wrapped_key, rewrapped_from FROM organization_keys WHERE organization_id = %s
-ORDER BY version
-"""
-_READ_ALL: Final = """
-SELECT k.version, k.key_id, k.wrapped_key, k.rewrapped_from, s.id, s.provider_id, s.key, s.value_ciphertext
-FROM organization_keys k
-LEFT JOIN provider_settings s ON s.organization_id = k.organization_id AND s.key_version = k.version
-WHERE k.organization_id = %s
-ORDER BY k.version
+_READ: Final = """
+SELECT organization_id, version, key_id, wrapped_key, rewrapped_from, value_id, provider_id, setting,
+       value_ciphertext
+FROM read_data_keys(%s::uuid[], %s)
 """
 _REWRAP: Final = """
 SELECT rewrap_data_keys(%(organization_id)s, %(key_id)s, %(versions)s::integer[], %(read_keys)s::bytea[],
@@ -59,6 +54,15 @@ class SealedValue(NamedTuple):
     key: str
     version: int
     sealed: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredKeys:
+    """One organization's data keys, oldest first, and the values under them as far as they were asked for."""
+
+    organization_id: OrganizationId
+    keys: tuple[WrappedKey, ...]
+    values: tuple[SealedValue, ...]
 
 
 class KeyUse(NamedTuple):
@@ -120,28 +124,31 @@ async def let_no_data_key_come(conn: AsyncConnection[Any]) -> None:
     await conn.execute(_NO_NEW_DATA_KEYS)
 
 
-async def read_keys(conn: AsyncConnection[Any], organization_id: OrganizationId) -> tuple[WrappedKey, ...]:
-    """Oldest first."""
-    cursor = await conn.execute(_READ_KEYS, (organization_id,))
-    return tuple(WrappedKey(*row) for row in await cursor.fetchall())
+async def read(
+    conn: AsyncConnection[Any], organization_ids: Sequence[OrganizationId], *, values: bool
+) -> tuple[StoredKeys, ...]:
+    """In the order given, each of one instant; one that has no data key has none here either.
+
+    `conn` is the platform's; the statement binds itself to one organization after the other.
+    """
+    cursor = await conn.execute(_READ, (list(organization_ids), values))
+    keys: dict[OrganizationId, dict[int, WrappedKey]] = {one: {} for one in organization_ids}
+    sealed: dict[OrganizationId, list[SealedValue]] = {one: [] for one in organization_ids}
+    for row in await cursor.fetchall():
+        organization_id, version, value_id = row[0], row[1], row[5]
+        keys[organization_id][version] = WrappedKey(*row[1:5])
+        if value_id is not None:
+            sealed[organization_id].append(SealedValue(value_id, row[6], row[7], version, row[8]))
+    return tuple(
+        StoredKeys(organization_id=one, keys=tuple(keys[one].values()), values=tuple(sealed[one]))
+        for one in organization_ids
+    )
 
 
-async def read_all(
-    conn: AsyncConnection[Any], organization_id: OrganizationId
-) -> tuple[tuple[WrappedKey, ...], tuple[SealedValue, ...]]:
-    """The data keys, oldest first, and every value under them, in whatever row; all of one instant."""
-    rows = await (await conn.execute(_READ_ALL, (organization_id,))).fetchall()
-    keys = {row[0]: WrappedKey(*row[:4]) for row in rows}
-    values = (SealedValue(row[4], row[5], row[6], row[0], row[7]) for row in rows if row[4] is not None)
-    return tuple(keys.values()), tuple(values)
-
-
-def plan_rewrapping(
-    organization_id: OrganizationId, keys: tuple[WrappedKey, ...], *, keyring: Keyring
-) -> Rewrapping:
+def plan_rewrapping(stored: StoredKeys, *, keyring: Keyring) -> Rewrapping:
     """Raises `KeyUnavailable`, `DecryptionFailed`."""
-    primary_id = keyring.primary_id
-    old = tuple(key for key in keys if key.key_id != primary_id)
+    organization_id, primary_id = stored.organization_id, keyring.primary_id
+    old = tuple(key for key in stored.keys if key.key_id != primary_id)
     return Rewrapping(
         organization_id=organization_id,
         key_id=primary_id,
@@ -150,26 +157,21 @@ def plan_rewrapping(
     )
 
 
-def plan_replacement(
-    organization_id: OrganizationId,
-    keys: tuple[WrappedKey, ...],
-    values: tuple[SealedValue, ...],
-    *,
-    keyring: Keyring,
-) -> Replacement:
+def plan_replacement(stored: StoredKeys, *, keyring: Keyring) -> Replacement:
     """A fresh data key and every value under it. Raises `KeyUnavailable`, `DecryptionFailed`."""
-    data_keys = {key.version: unwrap(organization_id, key, keyring) for key in keys}
+    organization_id = stored.organization_id
+    data_keys = {key.version: unwrap(organization_id, key, keyring) for key in stored.keys}
     fresh, version = envelope.new_key(), max(data_keys, default=0) + 1
     return Replacement(
         organization_id=organization_id,
         key_id=keyring.primary_id,
         version=version,
-        read=keys,
-        read_values=values,
+        read=stored.keys,
+        read_values=stored.values,
         new_key=_wrap(fresh, organization_id, keyring),
         new_values=tuple(
             _reseal(organization_id, value, by=data_keys[value.version], fresh=fresh, version=version)
-            for value in values
+            for value in stored.values
         ),
     )
 
