@@ -29,7 +29,7 @@ from inventiv_operator.handlers.running import KopfStopped, run_kopf
 from inventiv_operator.kube.access import AccessError, ClusterAccess
 from inventiv_operator.kube.client import KubeClient
 from inventiv_operator.kube.errors import KubeError
-from inventiv_operator.kube.relist import Fatal, Relister
+from inventiv_operator.kube.relist import CRDS, RBAC, Fatal, Relister
 from inventiv_operator.kube.transport import Transport
 from inventiv_operator.runtime.clock import Clock, SystemClock
 from inventiv_operator.runtime.health import Health, HealthServer
@@ -56,7 +56,6 @@ ENDINGS: Final = (StartError, CannotStart, AccessError, Fatal, KopfStopped)
 """Waiting does not help: the text is one line for people, the exit code 1."""
 DRAIN_S: Final = 20.0
 WAIT_S: Final = 2.0
-RBAC: Final = "rbac"
 
 AnswerT = TypeVar("AnswerT")
 
@@ -130,7 +129,7 @@ async def operator(
         keyring = KeyringFile(settings.keyring_file)
         keyring.current()
         registry = new_registry()
-        health = Health(checks=(DATABASE, KUBERNETES, RBAC))
+        health = Health(checks=(DATABASE, KUBERNETES, CRDS, RBAC))
         await _serve(stack, settings, health=health, registry=registry)
         access = ClusterAccess(clock=clock)
         with contextlib.suppress(KubeError):  # a plugin that does not answer may do so later

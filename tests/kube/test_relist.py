@@ -9,7 +9,7 @@ import pytest
 from inventiv_operator.kube.client import ObjectList
 from inventiv_operator.kube.errors import Forbidden, Unavailable
 from inventiv_operator.kube.kinds import DEPLOYMENT, Kind
-from inventiv_operator.kube.relist import RELIST_S, SPREAD_S, Fatal, Relister
+from inventiv_operator.kube.relist import CRDS, RBAC, RELIST_S, SPREAD_S, Fatal, Relister
 from inventiv_operator.runtime.health import Health
 from inventiv_operator.runtime.queue import Key, Lane
 from runtime.virtual_time import LoopClock
@@ -59,7 +59,7 @@ def key(name: str) -> Key:
 @dataclass
 class Bench:
     lister: Lister = field(default_factory=Lister)
-    health: Health = field(default_factory=lambda: Health(checks=("rbac",)))
+    health: Health = field(default_factory=lambda: Health(checks=(CRDS, RBAC)))
     queued: dict[Key, tuple[Lane, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -161,7 +161,13 @@ async def test_the_start_waits_for_the_crds_and_says_so() -> None:
     await clock.sleep(0.1)
     assert "connection refused" in bench.health.report()
     await clock.sleep(5)
+    assert "[-]crds failed: waiting for the custom resources organizations" in bench.health.report()
     assert "apply crds/" in bench.health.report()
+    assert "[-]rbac failed: has not been looked at yet" in bench.health.report()
     assert not waiting.done()
     await clock.sleep(10)
     assert waiting.done()
+    assert "[+]crds ok" in bench.health.report()
+    assert "[-]rbac" in bench.health.report()
+    await bench.relister.look()
+    assert bench.health.is_ready

@@ -26,6 +26,8 @@ from inventiv_operator.runtime.queue import Key, Lane
 
 logger = logging.getLogger(__name__)
 
+CRDS = "crds"
+RBAC = "rbac"
 RELIST_S = 300.0
 RETRY_S = 15.0
 """After a look that could not be finished."""
@@ -74,7 +76,7 @@ class _Known:
 
 class Relister:
     def __init__(self, *, client: Lister, enqueue: Enqueue, health: Health, clock: Clock) -> None:
-        """Keeps the readiness check `rbac` of `health`."""
+        """Keeps the readiness checks `crds` and `rbac` of `health`."""
         self._client = client
         self._enqueue = enqueue
         self._health = health
@@ -93,9 +95,10 @@ class Relister:
                 reason = str(error)
             else:
                 if not missing:
+                    self._health.ok(CRDS)
                     return
                 reason = f"waiting for the custom resources {', '.join(missing)}: apply crds/"
-            self._health.fail("rbac", reason)
+            self._health.fail(CRDS, reason)
             if reason != said:
                 logger.warning("not ready yet", extra={"reason": reason})
                 said = reason
@@ -135,6 +138,7 @@ class Relister:
         try:
             if missing := await self._missing_for_good():
                 raise Fatal(f"the custom resources {', '.join(missing)} are no longer served")
+            self._health.ok(CRDS)
             for kind, selector in _LISTED:
                 try:
                     await self._look_at(kind, selector, spread_s=spread_s)
@@ -146,9 +150,9 @@ class Relister:
         if lacking:
             reason = f"the operator's role lacks: {'; '.join(lacking)}"
             logger.error("permissions are missing", extra={"reason": reason})
-            self._health.fail("rbac", reason)
+            self._health.fail(RBAC, reason)
             return False
-        self._health.ok("rbac")
+        self._health.ok(RBAC)
         self._has_looked = True
         return True
 
