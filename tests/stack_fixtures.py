@@ -185,6 +185,9 @@ class OperatorProcess:
             return str(error)
         return f"{answer.status_code} {answer.text}"
 
+    def metrics(self) -> str:
+        return httpx.get(f"{self.url}/metrics", timeout=2.0, trust_env=False).text
+
     def kill_9(self) -> None:
         if self._process is not None:
             processes.kill(self._process)

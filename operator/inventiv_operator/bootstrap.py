@@ -33,6 +33,7 @@ from inventiv_operator.kube.relist import CRDS, RBAC, Fatal, Relister
 from inventiv_operator.kube.transport import Transport
 from inventiv_operator.runtime.clock import Clock, SystemClock
 from inventiv_operator.runtime.health import Health, HealthServer
+from inventiv_operator.runtime.leader_metrics import LeaderMetrics
 from inventiv_operator.runtime.metrics import new_registry
 from inventiv_operator.runtime.queue import WorkQueue
 from inventiv_operator.runtime.queue_metrics import QueueMetrics
@@ -129,6 +130,7 @@ async def operator(
         keyring = KeyringFile(settings.keyring_file)
         keyring.current()
         registry = new_registry()
+        leader = LeaderMetrics(registry)
         health = Health(checks=(DATABASE, KUBERNETES, CRDS, RBAC))
         await _serve(stack, settings, health=health, registry=registry)
         access = ClusterAccess(clock=clock)
@@ -163,10 +165,13 @@ async def operator(
             ),
             access=access,
             health=health,
+            leader=leader,
         )
 
 
-def _wire(settings: OperatorSettings, *, parts: Parts, access: ClusterAccess, health: Health) -> Operator:
+def _wire(
+    settings: OperatorSettings, *, parts: Parts, access: ClusterAccess, health: Health, leader: LeaderMetrics
+) -> Operator:
     def look_at_everything() -> None:
         parts.relister.hurry()
         controllers.terminator.hurry()
@@ -182,6 +187,7 @@ def _wire(settings: OperatorSettings, *, parts: Parts, access: ClusterAccess, he
         clock=parts.clock,
         on_gained=look_at_everything,
         on_lost=stop_probing,
+        metrics=leader,
     )
     surroundings = Surroundings(
         parts.database,

@@ -39,6 +39,7 @@ def test_B6_a_part_stopped_under_the_running_operator(
     tenant.apply(*tenant.everything(), tenant.deployment(replicas=1))
     tenant.until_ready("idep", "web", log=lambda: operator.log)
     pid = operator.pid
+    assert 'inventiv_leader{shard="0"} 1.0' in operator.metrics()
     tenant.stack.stop(part)
     try:
         until_unready(operator, check)

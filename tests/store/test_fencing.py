@@ -9,9 +9,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 from psycopg import AsyncConnection
 
 from inventiv_operator.domain.ledger import Fence, ResourceState
+from inventiv_operator.runtime.leader_metrics import LeaderMetrics
 from inventiv_operator.store import ledger
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import DatabaseUnavailable, Fenced
@@ -180,6 +182,26 @@ async def test_a_lease_is_not_believed_longer_than_it_lasts(own_place: Place, fi
     assert not lease.is_held
     with pytest.raises(Fenced):
         lease.fence()
+
+
+async def test_metrics_say_who_leads_and_nobody_before_and_after(own_place: Place, first: Database) -> None:
+    clock, registry = SetClock(), CollectorRegistry()
+
+    def leads() -> float | None:
+        return registry.get_sample_value("inventiv_leader", {"shard": "0"})
+
+    metrics = LeaderMetrics(registry)
+    assert leads() == 0.0
+    lease = Lease(first, holder="only", clock=clock, duration_s=15.0, metrics=metrics)
+    assert leads() == 0.0
+    await lease.take_or_renew()
+    assert leads() == 1.0
+    clock.advance(15.1)  # and nobody renewed it
+    assert leads() == 0.0
+    await lease.take_or_renew()
+    assert leads() == 1.0
+    await lease.release()
+    assert leads() == 0.0
 
 
 async def test_a_released_lease_is_taken_at_once(own_place: Place, first: Database, second: Database) -> None:

@@ -15,6 +15,7 @@ from psycopg import AsyncConnection
 
 from inventiv_operator.domain.ledger import Fence
 from inventiv_operator.runtime.clock import Clock, SystemClock
+from inventiv_operator.runtime.leader_metrics import LeaderMetrics
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import DatabaseUnavailable, Fenced
 
@@ -54,6 +55,7 @@ class Lease:
         clock: Clock | None = None,
         on_gained: Callable[[], None] = _nothing,
         on_lost: Callable[[], None] = _nothing,
+        metrics: LeaderMetrics | None = None,
     ) -> None:
         self._database = database
         self._holder = holder
@@ -66,6 +68,8 @@ class Lease:
         self._epoch: int | None = None
         self._good_until_s = 0.0
         self._held = asyncio.Event()
+        if metrics is not None:
+            metrics.follow(shard, lambda: self.is_held)
 
     @property
     def is_held(self) -> bool:
