@@ -107,8 +107,8 @@ class Mortal:
     tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
 
     def kill(self) -> None:
-        """Nothing of it happens any more. What the provider has begun goes on there, and a connection that was
-        in use is rolled back, as PostgreSQL does with those of a process that died.
+        """Nothing of it happens any more. What the provider has begun goes on there, and a connection that
+        was in use is rolled back, as PostgreSQL does with those of a process that died.
         """
         self.is_dead = True
         for task in self.tasks:

@@ -1,7 +1,9 @@
 """The one place that writes a status: only when it changed, with the resourceVersion that was read."""
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from inventiv_operator.api.conditions import (
@@ -16,7 +18,7 @@ from inventiv_operator.api.conditions import (
 from inventiv_operator.controllers.objects import StatusTarget
 from inventiv_operator.domain.verdict import Verdict
 from inventiv_operator.kube.errors import Conflict, NotFound
-from inventiv_operator.kube.events import EventRecorder, ObjectRef
+from inventiv_operator.kube.events import EventRecorder, EventType, ObjectRef
 from inventiv_operator.kube.kinds import Kind
 from inventiv_operator.runtime.clock import Clock
 
@@ -24,6 +26,31 @@ logger = logging.getLogger(__name__)
 
 ORDINARY = frozenset({Reason.PROGRESSING, Reason.STARTING, Reason.DELETING, Reason.PAUSED, Reason.READY})
 """Reasons for not being ready that need nobody."""
+
+FIRST_MOMENTS_S = 30.0
+USUAL_AT_FIRST = frozenset(
+    {
+        Reason.ORGANIZATION_MISSING,
+        Reason.SECRET_MISSING,
+        Reason.MISSING_PROVIDER_CREDENTIALS,
+        Reason.CREDENTIAL_NOT_READY,
+    }
+)
+"""Trouble, except in the first moments of an object: `kubectl apply` of a folder makes one after another."""
+
+
+def event_type_of(conditions: Iterable[Condition], *, age_s: float) -> EventType:
+    """Of the event about a change of Ready. `age_s`: how long the object exists."""
+    said = tuple(conditions)
+    ready = condition_of(said, ConditionType.READY)
+    if ready is None or ready.status != ConditionStatus.FALSE or ready.reason in ORDINARY:
+        return "Normal"
+    if ready.reason not in USUAL_AT_FIRST or age_s >= FIRST_MOMENTS_S:
+        return "Warning"
+    credential = condition_of(said, ConditionType.CREDENTIAL_READY)
+    if ready.reason == Reason.CREDENTIAL_NOT_READY and credential and credential.reason not in ORDINARY:
+        return "Warning"  # it was looked at, and found wanting
+    return "Normal"
 
 
 def reason_of(text: str) -> Reason:
@@ -112,13 +139,19 @@ class ObjectStatusWriter:
         before = condition_of(old_conditions(body), ConditionType.READY)
         if now is None or (before is not None and (before.status, before.reason) == (now.status, now.reason)):
             return
-        trouble = now.status == ConditionStatus.FALSE and now.reason not in ORDINARY
         await self._events.emit(
             ObjectRef.of(kind, body),
-            event_type="Warning" if trouble else "Normal",
+            event_type=event_type_of(merged, age_s=self._age_s(body)),
             reason=now.reason,
             message=now.message,
         )
+
+    def _age_s(self, body: Mapping[str, Any]) -> float:
+        """By two clocks, the API server's and ours: good for what is said, not for what is done."""
+        created = body["metadata"].get("creationTimestamp")
+        if created is None:
+            return math.inf
+        return (self._clock.now() - datetime.fromisoformat(created)).total_seconds()
 
 
 def old_conditions(body: Mapping[str, Any]) -> tuple[Condition, ...]:

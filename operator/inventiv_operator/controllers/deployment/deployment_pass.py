@@ -36,6 +36,7 @@ from inventiv_operator.domain.instance_steps import BeginServerDeletion, DeleteS
 from inventiv_operator.domain.ledger import (
     DeploymentLedger,
     InstanceState,
+    Resource,
     ResourceKind,
     ResourceState,
 )
@@ -81,7 +82,7 @@ class PassResult:
     driven: tuple[Driven, ...]
     record: StartRecord
     group_wait: Wait | None
-    groups_left: int
+    groups: tuple[Resource, ...]  # those that are not proven absent
     reported: tuple[Suspect, ...] = ()
 
 
@@ -146,7 +147,7 @@ class DeploymentPass:
             driven=driven,
             record=self._starts.record,
             group_wait=group_wait,
-            groups_left=len(self._groups.rows),
+            groups=self._groups.rows,
             reported=reported,
         )
 

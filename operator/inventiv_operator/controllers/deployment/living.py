@@ -10,9 +10,10 @@ from inventiv_operator.api.objects import DeploymentObject, InvalidSpec
 from inventiv_operator.controllers.deployment.aim import Block, aim_of, block_of, credential_problem
 from inventiv_operator.controllers.deployment.deployment_pass import PassResult
 from inventiv_operator.controllers.deployment.desk import Desk, Reading, record_of
+from inventiv_operator.controllers.deployment.prices import prices_of
 from inventiv_operator.controllers.deployment.resolve import Start, StartProblem, resolve_start
 from inventiv_operator.controllers.deployment.scene import Cloud
-from inventiv_operator.controllers.deployment.status import Prices, StatusFacts, standings_of
+from inventiv_operator.controllers.deployment.status import StatusFacts, standings_of
 from inventiv_operator.controllers.deployment.translate import unsupported, wanted_deployment
 from inventiv_operator.controllers.tenancy import Refused
 from inventiv_operator.domain.ids import DeploymentId, OrganizationId
@@ -22,7 +23,6 @@ from inventiv_operator.domain.verdict import Outcome, Standing, Verdict, judge, 
 from inventiv_operator.domain.wanted import WantedDeployment
 from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, DEPLOYMENT
 from inventiv_operator.runtime.queue import Key, Lane, Result
-from inventiv_operator.scaleway.errors import ScalewayError
 from inventiv_operator.store import ledger
 
 logger = logging.getLogger(__name__)
@@ -252,7 +252,7 @@ class Living:
             credential=reading.credential,
             standings=standings,
             template_hash=wanted.template_hash,
-            prices=await _prices(cloud, standings),
+            prices=await prices_of(cloud, standings),
         )
         await self._desk.status.write(call.body, call.obj, facts)
         await self._desk.status.report(call.body, result.reported)
@@ -283,17 +283,3 @@ def _blocked(
     if isinstance(start, StartProblem) and active < wanted.replicas:
         return refused(start.reason, start.message)
     return None
-
-
-async def _prices(cloud: Cloud, standings: tuple[Standing, ...]) -> Prices | None:
-    """Of the types in use; the client keeps the catalog for an hour. None: not to be had now."""
-    zones = sorted({s.facts.instance.zone for s in standings})
-    try:
-        catalogs = {zone: await cloud.client.server_types(zone) for zone in zones}
-    except ScalewayError as error:
-        logger.debug("prices not known now", extra={"error": str(error)})
-        return None
-    used = {(s.facts.instance.zone, s.facts.instance.instance_type) for s in standings}
-    return {
-        (zone, name): catalogs[zone][name].price_eur_per_hour for zone, name in used if name in catalogs[zone]
-    }

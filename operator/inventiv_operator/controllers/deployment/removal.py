@@ -3,20 +3,21 @@
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from inventiv_operator.controllers.deployment.deployment_pass import PassResult
 from inventiv_operator.controllers.deployment.desk import Desk, Reading, anything_open, record_of
-from inventiv_operator.controllers.deployment.status import StatusFacts, standings_of
+from inventiv_operator.controllers.deployment.prices import prices_of
+from inventiv_operator.controllers.deployment.status import Prices, StatusFacts, standings_of
 from inventiv_operator.controllers.tenancy import Refused
 from inventiv_operator.domain.instance_facts import going
 from inventiv_operator.domain.ledger import (
     OPEN_STATES,
-    DeploymentLedger,
     DeploymentRow,
     DeploymentState,
     InstanceState,
+    Resource,
     ResourceState,
 )
 from inventiv_operator.domain.verdict import Standing, Verdict
@@ -62,7 +63,8 @@ class Removal:
             return await self._close(row, reading)
         cloud = reading.cloud
         if isinstance(cloud, Refused):
-            verdict = self._verdict(reading.ledger, said=f"waiting: {cloud.message}", reason=cloud.reason)
+            rows, said = reading.ledger.resources, f"waiting: {cloud.message}"
+            verdict = self._verdict(rows, said=said, reason=cloud.reason)
             standings = standings_of(reading.ledger)
             return self._left(reading, verdict, standings, wait_s=desk.intervals.steady_s)
         one = desk.new_pass(cloud, reading.ledger, key=key, record=record_of(row), deadline_s=deadline_s)
@@ -73,13 +75,14 @@ class Removal:
                 return await self._close(row, after)
             reading = after
         wait_s, said = _next(result)
-        verdict = self._verdict(reading.ledger, said=said)
+        verdict = self._verdict(_rows_left(result), said=said)
         standings = tuple(
             Standing(facts=d.facts, wait=d.wait)
             for d in result.driven
             if d.facts.instance.state is not InstanceState.GONE
         )
-        return self._left(reading, verdict, standings, wait_s=wait_s)
+        prices = await prices_of(cloud, standings)
+        return self._left(reading, verdict, standings, wait_s=wait_s, prices=prices)
 
     async def _close(self, row: DeploymentRow, reading: Reading) -> Remains:
         async with self._desk.services.writing(row.organization_id) as conn:
@@ -90,21 +93,29 @@ class Removal:
         return Remains(done=True, wait_s=0.0, facts=facts)
 
     def _left(
-        self, reading: Reading, verdict: Verdict, standings: tuple[Standing, ...], *, wait_s: float
+        self,
+        reading: Reading,
+        verdict: Verdict,
+        standings: tuple[Standing, ...],
+        *,
+        wait_s: float,
+        prices: Prices | None = None,
     ) -> Remains:
         facts = StatusFacts(
             verdict=verdict,
             row=reading.ledger.deployment,
             credential=reading.credential,
             standings=standings,
+            prices=prices,
         )
         return Remains(done=False, wait_s=wait_s, facts=facts)
 
-    def _verdict(self, snapshot: DeploymentLedger, *, said: str, reason: str = "") -> Verdict:
-        since = _under_way_since(snapshot)
+    def _verdict(self, rows: Sequence[Resource], *, said: str, reason: str = "") -> Verdict:
+        since = min((row.changed_at for row in rows if row.state is ResourceState.DELETING), default=None)
         age_s = 0.0 if since is None else (self._desk.services.clock.now() - since).total_seconds()
         word = "DeletionStuck" if age_s > STUCK_AFTER_S else reason or "Deleting"
-        return _deleting(word, f"{said}; still there: {_summary(snapshot)}" if said else _summary(snapshot))
+        left = f"still there: {_summary(rows)}"
+        return _deleting(word, f"{said}; {left}" if said else left)
 
 
 def _deleting(reason: str, message: str) -> Verdict:
@@ -113,7 +124,14 @@ def _deleting(reason: str, message: str) -> Verdict:
 
 def _nothing_left(result: PassResult) -> bool:
     gone = all(d.facts.instance.state is InstanceState.GONE for d in result.driven)
-    return gone and result.groups_left == 0
+    return gone and not result.groups
+
+
+def _rows_left(result: PassResult) -> list[Resource]:
+    """What is not proven absent, as this pass left it."""
+    servers = [d.facts.server for d in result.driven if d.facts.server is not None]
+    volumes = [volume for d in result.driven for volume in d.facts.volumes]
+    return [*servers, *volumes, *result.groups]
 
 
 def _next(result: PassResult) -> tuple[float, str]:
@@ -125,16 +143,10 @@ def _next(result: PassResult) -> tuple[float, str]:
     return after_s, next((w.message for w in waits if w.message), "")
 
 
-def _under_way_since(snapshot: DeploymentLedger) -> datetime | None:
-    return min(
-        (row.changed_at for row in snapshot.resources if row.state is ResourceState.DELETING), default=None
-    )
-
-
-def _summary(snapshot: DeploymentLedger) -> str:
+def _summary(rows: Sequence[Resource]) -> str:
     parts = [
         f"{row.kind} {row.provider_ref or '(id not known yet)'} in {row.zone}"
-        for row in snapshot.resources
+        for row in rows
         if row.state in OPEN_STATES
     ]
     shown = ", ".join(parts[:SHOWN])
