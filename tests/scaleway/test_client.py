@@ -573,6 +573,37 @@ async def test_a_label_that_does_not_exist_is_no_image() -> None:
         )
 
 
+async def test_a_missing_label_is_asked_for_once_a_minute_and_found_when_it_appears() -> None:
+    wire, clock = ScriptedWire(lambda _: not_found("MarketplaceImage", "ubuntu")), LoopClock()
+    async with client_of(wire, clock) as made:
+        for _ in range(6):
+            with pytest.raises(ImageNotFound, match="no image with label 'ubuntu'"):
+                await find(made.client, commercial_type="T")
+            await clock.sleep(9.0)
+        assert len(wire.asked) == 1
+        wire.reply = lambda _: answer(200, {"local_images": [image("new", "T")], "total_count": 1})
+        await clock.sleep(7.0)
+        assert await find(made.client, commercial_type="T") == "new"
+        await clock.sleep(3000.0)
+        assert await find(made.client, commercial_type="T") == "new"
+        assert len(wire.asked) == 2
+
+
+async def test_an_image_without_the_type_is_looked_at_again_after_a_minute() -> None:
+    images = [image("old", "GP1-S")]
+    wire, clock = ScriptedWire(lambda _: answer(200, {"local_images": images, "total_count": 1})), LoopClock()
+    async with client_of(wire, clock) as made:
+        assert await find(made.client, commercial_type="GP1-S") == "old"
+        with pytest.raises(ImageNotFound, match="no version for type T"):
+            await find(made.client, commercial_type="T")
+        assert len(wire.asked) == 1
+        images.append(image("new", "T"))
+        await clock.sleep(61.0)
+        assert await find(made.client, commercial_type="GP1-S") == "old"
+        assert len(wire.asked) == 1
+        assert await find(made.client, commercial_type="T") == "new"
+
+
 async def test_a_label_is_encoded_and_leads_nowhere_else() -> None:
     _, asked = await ask(
         answer(200, {"local_images": [image("i", "T", label="a&zone=b c")], "total_count": 1}),

@@ -37,7 +37,7 @@ class StartProblem:
 async def resolve_start(
     client: ScalewayClient, wanted: WantedDeployment, *, name_prefix: str
 ) -> Start | StartProblem:
-    """Both look-ups are cached for an hour by the client."""
+    """Both look-ups are cached for an hour by the client, that an image is missing for a minute."""
     try:
         types = await client.server_types(wanted.zone)
     except NotFound as error:
