@@ -40,8 +40,8 @@ crds: $(STAMP) ## render crds/ from the models
 crds-check: $(STAMP) ## fail when crds/ is not what the models render
 	@$(BIN)/python -m inventiv_operator.api.render --check
 
-bench: $(STAMP) ## times, calls, memory and CPU for 1, 20 and 200 instances, against the simulator
-	@$(BIN)/python -m bench
+bench: $(STAMP) ## times, calls, memory and CPU for 1, 20 and 200 instances, and a rotation of the keyring
+	@$(BIN)/python -m bench $(ARGS)
 
 # Universal: one lock for every platform. --no-emit-index-url: where packages come from is each machine's own affair.
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url $(ARGS)

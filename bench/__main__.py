@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=200,
         metavar="N",
-        help="leave out loads of more instances; 0: all of them",
+        help="leave out loads of more instances; 0 leaves out all of them",
     )
     parser.add_argument(
         "--rest-s", type=float, default=60.0, metavar="S", help="how long the steady state is watched"

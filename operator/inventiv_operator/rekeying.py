@@ -188,8 +188,7 @@ async def reencrypt(database_url: SecretStr, keyring_file: Path, *, values: bool
             use = _of(await data_keys.keyring_use(conn), keyring.primary_id)
     what = "re-encrypted all values" if values else "re-wrapped the data keys"
     return (
-        f"{what} of {done} {_organizations(done)}; all {use.data_keys} data keys are under"
-        f" {keyring.primary_id} now"
+        f"{what} of {done} {_organizations(done)}; data keys under {keyring.primary_id} now: {use.data_keys}"
     )
 
 

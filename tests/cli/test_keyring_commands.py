@@ -199,14 +199,14 @@ def test_a_rotation_from_the_first_command_to_the_last(shell: Shell) -> None:
     assert "k1 is in use: 3 data keys are wrapped by it" in shell.run("remove", "k1", code=1)
     assert shell.run("reencrypt").splitlines() == [
         "3 organizations to do, to key k2",
-        "re-wrapped the data keys of 3 organizations; all 3 data keys are under k2 now",
+        "re-wrapped the data keys of 3 organizations; data keys under k2 now: 3",
     ]
     assert shell.run("reencrypt", "--values").splitlines() == [
         "3 organizations to do, to key k2",
-        "re-encrypted all values of 3 organizations; all 3 data keys are under k2 now",
+        "re-encrypted all values of 3 organizations; data keys under k2 now: 3",
     ]
     assert shell.run("reencrypt", "--values") == (
-        "re-encrypted all values of 0 organizations; all 3 data keys are under k2 now\n"
+        "re-encrypted all values of 0 organizations; data keys under k2 now: 3\n"
     )
     assert "keep a copy of the earlier file" in shell.run("remove", "k1")
     assert_all_open(shell, rows, read_keyring_file(path))

@@ -60,7 +60,7 @@ async def test_a_key_goes_when_nothing_is_under_it_and_not_before(
         await rekeying.remove(led.operator, path, "k1")
     assert path.read_bytes() == before
     assert await reencrypt(led, path) == (
-        "re-wrapped the data keys of 3 organizations; all 3 data keys are under k2 now"
+        "re-wrapped the data keys of 3 organizations; data keys under k2 now: 3"
     )
     await rekeying.remove(led.operator, path, "k1")
     alone = read_keyring_file(path)

@@ -3,7 +3,7 @@ fresh one together with every value under it.
 
 These writes are not fenced by the leader's lease, so that they can be made while an operator runs. Each is
 one statement that binds itself to its organization, and changes nothing unless everything is as it was read
-(migrations/0008, docs/decisions/0013).
+(migrations/0008, docs/decisions/0015).
 """
 
 from collections.abc import Sequence
