@@ -21,8 +21,9 @@ from inventiv_operator.store.errors import DatabaseUnavailable, Fenced
 
 logger = logging.getLogger(__name__)
 
-DURATION_S: Final = 15.0
-RENEW_S: Final = 5.0
+DURATION_S: Final = 10.0
+RENEW_S: Final = 3.0
+"""Two renewals may fail. A crash costs at most the duration; losing it too early costs nothing but a take-over."""
 RETRY_S: Final = 1.0
 
 _TAKE = "SELECT take_lease(%s, %s, %s)"
