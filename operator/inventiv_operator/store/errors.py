@@ -2,6 +2,7 @@
 
     StoreError
       Conflict                    somebody else has it, or it moved on: look again. Names nobody
+        IdTaken                   another row holds this id of the provider: looking again does not help
       Fenced                      this process does not lead (any more); nothing was written
       MissingProviderCredentials  no such credential of this organization, or no key stored for it
       KeyUnavailable              the keyring lacks the key; that organization's problem alone
@@ -28,6 +29,7 @@ FENCED_SQLSTATE = "IV001"
 """Raised by the SQL function `begin_write`."""
 MOVED_SQLSTATE = "IV002"
 """Raised by the SQL functions of re-keying: what they were to replace is not as it was read."""
+ID_CONSTRAINT = "cloud_resources_ref"
 
 
 class StoreError(Exception):
@@ -40,6 +42,10 @@ class Conflict(StoreError):
     def __init__(self, message: str = "somebody else has it", *, constraint: str = "") -> None:
         super().__init__(message)
         self.constraint = constraint
+
+
+class IdTaken(Conflict):
+    """One thing at the provider has one open row, and it is not this one."""
 
 
 class Fenced(StoreError):
@@ -135,7 +141,7 @@ def translate(error: Exception) -> StoreError:
     if sqlstate == MOVED_SQLSTATE:
         return Conflict("key material is not as it was read any more; nothing was written")
     if isinstance(error, pg.UniqueViolation):
-        return Conflict(constraint=constraint)
+        return (IdTaken if constraint == ID_CONSTRAINT else Conflict)(constraint=constraint)
     return _outage(error, sqlstate) or StoreDefect(sqlstate, constraint=constraint)
 
 

@@ -114,8 +114,8 @@ async def record_present(
     """The id of what an intent made. An intent that is no longer wanted goes on `deleting`, with the id.
 
     Raises:
-        Conflict: it has an id, or is in a final state; or another row has this id (constraint
-            `cloud_resources_ref`, at the end of the transaction's block).
+        Conflict: it has an id, or is in a final state.
+        IdTaken: another row has this id (at the end of the transaction's block).
     """
     await _all(conn, _RECORD_PRESENT, {"id": id, "ref": provider_ref, "origin": origin.value}, number=1)
 

@@ -49,6 +49,7 @@ from inventiv_operator.domain.wanted import Readiness
 from inventiv_operator.runtime.queue import Key
 from inventiv_operator.scaleway.errors import ScalewayError
 from inventiv_operator.store import ledger
+from inventiv_operator.store.errors import IdTaken
 
 logger = logging.getLogger(__name__)
 
@@ -291,11 +292,8 @@ class DeploymentPass:
             for suspect in suspects(view.servers, self._snapshot.resources)
         ]
         now = self._services.clock.now()
+        strangers = [suspect for suspect in found if not suspect.is_ours]
         for suspect in (s for s in found if s.is_ours):
-            logger.warning(
-                "duplicate server of ours found; it is removed",
-                extra={"server_ref": suspect.seen.ref, "kept": suspect.row.provider_ref},
-            )
             instance, resources = new_rows.duplicate(self._snapshot, suspect)
 
             async def note(
@@ -304,13 +302,21 @@ class DeploymentPass:
                 await ledger.insert_instances(conn, [instance])
                 await ledger.insert_resources(conn, resources)
 
-            await self._writer.write(self._snapshot.deployment.organization_id, note)
+            try:
+                await self._writer.write(self._snapshot.deployment.organization_id, note)
+            except IdTaken:  # our tags were copied to a server of something else
+                strangers.append(suspect)
+                continue
+            logger.warning(
+                "duplicate server of ours found; it is removed",
+                extra={"server_ref": suspect.seen.ref, "kept": suspect.row.provider_ref},
+            )
             self._snapshot = replace(
                 self._snapshot,
                 instances=(*self._snapshot.instances, instance.as_row(now=now)),
                 resources=(*self._snapshot.resources, *(new.as_row(now=now) for new in resources)),
             )
-        return tuple(s for s in found if not s.is_ours)
+        return tuple(strangers)
 
     async def _ensure_group(self, aim: Aim) -> Wait | None:
         if not aim.keeps_group:

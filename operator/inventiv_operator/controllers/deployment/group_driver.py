@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 
 from inventiv_operator.controllers.deployment.removal_steps import absence
 from inventiv_operator.controllers.deployment.scene import Cloud
+from inventiv_operator.controllers.deployment.taken_ids import HeldElsewhere, held_elsewhere
 from inventiv_operator.controllers.ledger_writer import LedgerWriter, Operation
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.cloud import IngressRule, SeenSecurityGroup
@@ -61,6 +62,7 @@ from inventiv_operator.scaleway.errors import (
     SendWindowClosed,
 )
 from inventiv_operator.store import ledger
+from inventiv_operator.store.errors import IdTaken
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +131,7 @@ class GroupDriver:
         if isinstance(facts.sight, Gone):
             await self._advance(row, ResourceState.ABSENT)
 
-    async def _drive(
+    async def _drive(  # noqa: PLR0911 (a ladder)
         self, row: Resource | None, plan: Callable[[GroupFacts], GroupStep], *, rules: Sequence[IngressRule]
     ) -> GroupDriven:
         facts = await self._observe(row)
@@ -147,6 +149,8 @@ class GroupDriver:
                 return GroupDriven(row=facts.row, wait=wait)
             try:
                 facts = await self._perform(step, facts, rules=rules)
+            except HeldElsewhere as error:
+                return GroupDriven(row=facts.row, wait=error.wait)
             except ScalewayError as error:
                 logger.info("step refused", extra={"step": type(step).__name__, "error": str(error)})
                 facts, wait = await self._after_error(step, facts, error)
@@ -254,7 +258,10 @@ class GroupDriver:
             if prepared_hash is not None:
                 await ledger.mark_prepared(conn, [row.id], prepared_hash=prepared_hash)
 
-        await self._write(note)
+        try:
+            await self._write(note)
+        except IdTaken as error:
+            raise await held_elsewhere(self._writer, row, ref, what="security group") from error
         now = self._services.clock.now()
         present = replace(row, provider_ref=ref, state=ResourceState.PRESENT, origin=origin, changed_at=now)
         if prepared_hash is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from inventiv_operator.controllers.deployment.removal_steps import RemovalSteps
 from inventiv_operator.controllers.deployment.scene import Scene
 from inventiv_operator.controllers.deployment.start_steps import StartSteps
+from inventiv_operator.controllers.deployment.taken_ids import HeldElsewhere
 from inventiv_operator.controllers.ledger_writer import LedgerWriter
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.instance_facts import InstanceFacts
@@ -106,6 +107,8 @@ class InstanceDriver:
                 return Driven(facts=facts, wait=wait)
             try:
                 facts = await self._perform(step, facts)
+            except HeldElsewhere as error:
+                return Driven(facts=facts, wait=error.wait)
             except LedgerConflict as error:
                 logger.warning(
                     "the ledger moved on", extra={"step": type(step).__name__, "error": str(error)}

@@ -19,6 +19,7 @@ from inventiv_operator.controllers.deployment.ledger_notes import (
 )
 from inventiv_operator.controllers.deployment.rows import api_of, ref_of, row_of, with_state, with_volume
 from inventiv_operator.controllers.deployment.scene import Scene, Template
+from inventiv_operator.controllers.deployment.taken_ids import held_elsewhere
 from inventiv_operator.controllers.ledger_writer import LedgerWriter, Operation
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.cloud import GB, STARTING, AttachedVolume, NewServer, SeenServer
@@ -37,6 +38,7 @@ from inventiv_operator.domain.sight import Listed
 from inventiv_operator.domain.start_record import StartRecord, after_failure, after_ready
 from inventiv_operator.domain.upkeep_plan import ROOT_ROLE, settings_of
 from inventiv_operator.store import ledger
+from inventiv_operator.store.errors import IdTaken
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +84,10 @@ class StartSteps:
     async def record(self, facts: InstanceFacts, seen: SeenServer, *, origin: Origin) -> InstanceFacts:
         row, now = row_of(facts.server), self._services.clock.now()
         operation, volumes = server_recorded(facts, row, seen, origin=origin, now=now)
-        await self._write(operation)
+        try:
+            await self._write(operation)
+        except IdTaken as error:
+            raise await held_elsewhere(self._writer, row, seen.ref, what="server") from error
         logger.info("server recorded", extra={"server_ref": seen.ref, "origin": str(origin)})
         server = recorded(row, seen.ref, origin=origin, now=now)
         return replace(facts, server=server, volumes=volumes, sight=Listed(seen), candidate=None)
@@ -93,7 +98,10 @@ class StartSteps:
         async def note(conn: AsyncConnection[Any]) -> None:
             await ledger.record_present(conn, root.id, provider_ref=volume.ref, origin=Origin.ADOPTED)
 
-        await self._write(note)
+        try:
+            await self._write(note)
+        except IdTaken as error:
+            raise await held_elsewhere(self._writer, root, volume.ref, what="volume") from error
         now = self._services.clock.now()
         return with_volume(facts, recorded(root, volume.ref, origin=Origin.ADOPTED, now=now))
 
