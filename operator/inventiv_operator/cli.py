@@ -16,6 +16,23 @@ _EPILOG = (
     " password have no flag: arguments can be read by everybody on the machine."
 )
 
+_KEYRING_NEW = "Makes INVENTIV_KEYRING_FILE with one random key, mode 0600. Never overwrites a file."
+_KEYRING_ADD = (
+    "Adds a key to INVENTIV_KEYRING_FILE. Give the file to every replica before the key is promoted."
+)
+_KEYRING_PROMOTE = (
+    "Makes KEY the primary of INVENTIV_KEYRING_FILE. Every replica has to have the key by then."
+)
+_KEYRING_REENCRYPT = (
+    "Wraps the data keys of all organizations anew, under the primary of INVENTIV_KEYRING_FILE, in"
+    " INVENTIV_DATABASE_URL. Operators go on meanwhile, and need to have the same file. May be stopped and"
+    " started again at any time."
+)
+_KEYRING_REMOVE = (
+    "Removes KEY from INVENTIV_KEYRING_FILE, unless it is the primary or anything in INVENTIV_DATABASE_URL is"
+    " under it."
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the package; never returns normally."""
@@ -106,47 +123,23 @@ def _add_keyring(command: argparse.ArgumentParser) -> None:
         made.set_defaults(command=run)
         return made
 
-    action(
-        "new",
-        "make a keyring file",
-        "Makes INVENTIV_KEYRING_FILE with one random key, mode 0600. Never overwrites a file.",
-        _keyring_new,
+    action("new", "make a keyring file", _KEYRING_NEW, _keyring_new)
+    add = action("add", "add a random key that protects nothing yet", _KEYRING_ADD, _keyring_add)
+    add.add_argument("key_id", metavar="KEY", nargs="?", help="its id; without, the next number")
+    promote = action(
+        "promote", "make a key the one that wraps new data keys", _KEYRING_PROMOTE, _keyring_promote
     )
-    made = action(
-        "add",
-        "add a random key that protects nothing yet",
-        "Adds a key to INVENTIV_KEYRING_FILE. Give the file to every replica before the key is promoted.",
-        _keyring_add,
+    reencrypt = action(
+        "reencrypt", "bring the database under the primary key", _KEYRING_REENCRYPT, _keyring_reencrypt
     )
-    made.add_argument("key_id", metavar="KEY", nargs="?", help="its id; without, the next number")
-    made = action(
-        "promote",
-        "make a key the one that wraps new data keys",
-        "Makes KEY the primary of INVENTIV_KEYRING_FILE. Every replica has to have it by then.",
-        _keyring_promote,
-    )
-    made.add_argument("key_id", metavar="KEY", help="the id of a key of the file")
-    made = action(
-        "reencrypt",
-        "bring everything in the database under the primary key",
-        "Wraps the data keys of all organizations anew, under the primary of INVENTIV_KEYRING_FILE, in"
-        " INVENTIV_DATABASE_URL. Operators go on meanwhile, and need to have the same file. May be stopped"
-        " and started again at any time.",
-        _keyring_reencrypt,
-    )
-    made.add_argument(
+    reencrypt.add_argument(
         "--values",
         action="store_true",
         help="also replace every data key that was ever under another key, and encrypt its values anew",
     )
-    made = action(
-        "remove",
-        "take a key out that nothing needs any more",
-        "Removes KEY from INVENTIV_KEYRING_FILE, unless it is the primary or anything in"
-        " INVENTIV_DATABASE_URL is under it.",
-        _keyring_remove,
-    )
-    made.add_argument("key_id", metavar="KEY", help="the id of a key of the file")
+    remove = action("remove", "take a key out that nothing needs any more", _KEYRING_REMOVE, _keyring_remove)
+    for one in (promote, remove):
+        one.add_argument("key_id", metavar="KEY", help="the id of a key of the file")
 
 
 def _setting(
