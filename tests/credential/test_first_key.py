@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from inventiv_operator.domain.ids import OrganizationId
-from inventiv_operator.kube.kinds import CREDENTIAL, NAMESPACE
+from inventiv_operator.kube.kinds import CREDENTIAL, NAMESPACE, SECRET
 from inventiv_operator.store.errors import MissingProviderCredentials
 from tenant_rig.bench import Bench, TestKey
 
@@ -203,6 +203,29 @@ async def test_T1_a_project_belongs_to_the_first_that_proves_access(bench: Bench
     assert (status, reason) == ("False", "ProjectConflict")
     assert first not in message
     assert not (await bench.row()).ready
+
+
+@pytest.mark.parametrize("annotation", ["inventiv.io/abandon", "inventiv.io/release-freeze"])
+async def test_an_annotation_without_effect_is_said_whatever_the_state(bench: Bench, annotation: str) -> None:
+    await bench.made()
+    before = bench.said()
+    bench.cluster.put(
+        CREDENTIAL,
+        bench.name,
+        "scaleway",
+        metadata={"annotations": {annotation: bench.status()["credentialID"]}},
+    )
+    await bench.settle_credential()
+    status, reason, message = bench.said()
+    assert (status, reason) == before[:2] == ("True", "Ready")
+    assert message == f"{before[2]}; the annotation {annotation} has no effect in this release"
+    bench.cluster.vanish(SECRET, bench.name, "scaleway")
+    await bench.settle_credential()
+    assert bench.said()[1] == "SecretMissing"
+    assert bench.said()[2].endswith(f"{annotation} has no effect in this release")
+    bench.cluster.put(CREDENTIAL, bench.name, "scaleway", metadata={"annotations": {}})
+    await bench.settle_credential()
+    assert annotation not in bench.said()[2]
 
 
 async def test_unsupported_fields_are_refused_and_no_call_leaves(bench: Bench) -> None:

@@ -100,8 +100,9 @@ class CredentialStatus(Model):
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """Generation of the spec that this status is about."""
     credential_id: Uuid | None = None
-    """Durable id of the credential; the value that the annotations inventiv.io/abandon and
-    inventiv.io/release-freeze ask for.
+    """Durable id of the credential; an object that is made anew for the same project keeps it. It is to be
+    the value of the annotations inventiv.io/abandon and inventiv.io/release-freeze, which have no effect in
+    this release: where one is set the condition Ready says so.
     """
     access_key: Annotated[str, Field(max_length=64)] | None = None
     """Access key in use, which is no secret. Shown only when it looks like one."""

@@ -1,14 +1,17 @@
-"""Fields of the contract whose behaviour does not exist yet: they are refused, never ignored.
+"""Fields and annotations of the contract whose behaviour does not exist yet: refused or said, never ignored.
 
 A field that is set to its default asks for nothing, so it is accepted. Each answer is a sentence that names
 the field; when a behaviour arrives, its line here goes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from inventiv_operator.api.credential import CredentialSpec
 from inventiv_operator.api.deployment import DeploymentSpec, OnStopped, PublicIP, ReclaimPolicy
 from inventiv_operator.api.organization import OrganizationSpec
+
+ABANDON = "inventiv.io/abandon"
+RELEASE_FREEZE = "inventiv.io/release-freeze"
 
 
 def unsupported_organization_fields(spec: OrganizationSpec) -> tuple[str, ...]:
@@ -21,6 +24,15 @@ def unsupported_credential_fields(spec: CredentialSpec) -> tuple[str, ...]:
 
 def unsupported_deployment_fields(spec: DeploymentSpec) -> tuple[str, ...]:
     return tuple(_deployment(spec))
+
+
+def annotations_without_effect(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """Of a ProviderCredential. They would loosen what holds it back, so without them it is held as before."""
+    return tuple(
+        f"the annotation {name} has no effect in this release"
+        for name in (ABANDON, RELEASE_FREEZE)
+        if annotations.get(name)
+    )
 
 
 def _organization(spec: OrganizationSpec) -> Iterator[str]:

@@ -47,8 +47,8 @@ class CloudInit(Model):
     value becomes readable inside the machine and by anyone with read access to the Scaleway project.
     """
     config_map_ref: KeyReference | None = None
-    """A key of a ConfigMap that holds the user data. A later change of the ConfigMap replaces nothing; the
-    annotation inventiv.io/restart-at on the deployment does.
+    """A key of a ConfigMap that holds the user data. A later change of the ConfigMap replaces nothing.
+    The annotation inventiv.io/restart-at on the deployment, which is to do that, is refused in this release.
     """
 
 

@@ -162,6 +162,22 @@ async def test_what_is_not_supported_yet_is_refused_and_touches_nothing(
     assert list(rig.world.calls.since(0)) == []
 
 
+async def test_a_restart_that_is_asked_for_is_refused_and_touches_no_server(rig: Rig) -> None:
+    rig.apply()
+    await rig.until_ready()
+    (before,) = rig.servers
+    since = max(call.n for call in rig.world.calls.since(0))
+    rig.apply(annotations={"inventiv.io/restart-at": "2026-07-01T12:00:00Z"})
+    await rig.until_reason("NotSupported")
+    assert "inventiv.io/restart-at" in rig.ready["message"]
+    await rig.rest(300)
+    (after,) = rig.servers
+    assert (after["id"], after["state"], after["powered_on_count"]) == (before["id"], "running", 1)
+    assert {call.method for call in rig.world.calls.since(since)} == {"GET"}
+    rig.apply(annotations={"inventiv.io/restart-at": ""})
+    await rig.until_ready()
+
+
 async def test_a_spec_that_cannot_be_read_is_said_and_can_still_be_deleted(rig: Rig) -> None:
     rig.apply()
     await rig.until_ready()

@@ -9,7 +9,7 @@ from uuid import uuid4
 from inventiv_operator.api.conditions import Reason
 from inventiv_operator.api.credential import CredentialSpec
 from inventiv_operator.api.objects import CredentialObject, InvalidSpec, parse_credential
-from inventiv_operator.api.supported import unsupported_credential_fields
+from inventiv_operator.api.supported import annotations_without_effect, unsupported_credential_fields
 from inventiv_operator.controllers.credential.custody import Custody, KeyState, Offer, SaidOfKey
 from inventiv_operator.controllers.credential.key import ApiKey, KeyProblem, read_key
 from inventiv_operator.controllers.credential.removal import Removal
@@ -254,12 +254,13 @@ class CredentialReconciler:
     async def _write(
         self, one: _Credential, row: CredentialRow | None, said: SaidOfKey, *, usage: CredentialUsage | None
     ) -> None:
+        unheard = annotations_without_effect(one.obj.metadata.annotations)
         await self._status.write(
             CREDENTIAL,
             one.body,
             status_fields(row, usage),
             said=[
-                said_ready(ready=said.ready, reason=said.reason, message=said.message),
+                said_ready(ready=said.ready, reason=said.reason, message="; ".join((said.message, *unheard))),
                 said_expiring(row, now=self._services.clock.now()),
             ],
         )
