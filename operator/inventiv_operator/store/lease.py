@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 DURATION_S: Final = 10.0
 RENEW_S: Final = 3.0
-"""Two renewals may fail. A crash costs at most the duration; losing it too early costs nothing but a take-over."""
+"""Two renewals may fail. A crash costs at most the duration; losing it too early only a take-over."""
 RETRY_S: Final = 1.0
 
 _TAKE = "SELECT take_lease(%s, %s, %s)"
