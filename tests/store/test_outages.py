@@ -24,6 +24,7 @@ from inventiv_operator.store.errors import (
     translate,
 )
 from inventiv_operator.store.lease import Lease
+from rig.log_lines import log_lines
 from store.conftest import FENCE, Tenant, is_alone
 from store.postgres_server import Place
 from store.proxy import Proxy
@@ -176,6 +177,44 @@ async def test_the_lease_outlives_a_short_outage_and_is_lost_in_a_long_one(
     assert told == ["gained", "lost", "gained", "lost"]
 
 
+async def hold_on(lease: Lease, stop: asyncio.Event, condition: Callable[[], bool]) -> None:
+    """Run it until something is so."""
+    running = asyncio.create_task(lease.run(stop))
+    async with asyncio.timeout(10):
+        while not condition():
+            assert not running.done(), running.exception()
+            await asyncio.sleep(0.01)
+    stop.set()
+    await running
+
+
+async def test_B6_a_primary_that_was_demoted_is_waited_for(own_place: Place) -> None:
+    set_read_only = f'ALTER DATABASE "{own_place.name}" SET default_transaction_read_only = '
+    with psycopg.connect(own_place.superuser, autocommit=True) as superuser:
+        superuser.execute(set_read_only + "on")
+        async with Database(own_place.operator) as database:
+            lease = Lease(database, holder="only", renew_s=0.02)
+            with pytest.raises(DatabaseUnavailable, match="25006"):
+                await lease.take_or_renew()
+            superuser.execute(set_read_only + "off")
+            # The connection that was read-only is not used again: another one may lead to the new primary.
+            await hold_on(lease, asyncio.Event(), lambda: lease.is_held)
+
+
+async def test_B6_the_loop_of_the_lease_outlives_a_statement_that_is_refused(own_place: Place) -> None:
+    with psycopg.connect(own_place.superuser, autocommit=True) as superuser:
+        superuser.execute("ALTER TABLE operator_lease RENAME TO away")
+        with log_lines() as lines:
+            async with Database(own_place.operator) as database:
+                lease = Lease(database, holder="only", renew_s=0.02)
+                await hold_on(
+                    lease,
+                    asyncio.Event(),
+                    lambda: any("lease not renewed" in line["message"] for line in lines),
+                )
+                assert not lease.is_held
+
+
 async def test_a_body_that_fails_is_undone_and_its_error_is_its_own(db: Database, tenant: Tenant) -> None:
     class OurError(Exception):
         pass
@@ -244,6 +283,7 @@ async def test_a_lock_that_cannot_be_had_is_busy(db: Database, tenant: Tenant) -
         pytest.param(pg.DiskFull(), DatabaseUnavailable, id="disk-full"),
         pytest.param(pg.IdleInTransactionSessionTimeout(), DatabaseUnavailable, id="idle"),
         pytest.param(pg.TransactionTimeout(), DatabaseUnavailable, id="transaction-timeout"),
+        pytest.param(pg.ReadOnlySqlTransaction(), DatabaseUnavailable, id="read-only"),
         pytest.param(pg.ConnectionFailure(), DatabaseUnavailable, id="connection"),
         pytest.param(psycopg.OperationalError("x"), DatabaseUnavailable, id="lost"),
         pytest.param(psycopg.InterfaceError("x"), DatabaseUnavailable, id="closed"),

@@ -29,7 +29,7 @@ from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.domain.ledger import Fence
 from inventiv_operator.runtime.clock import Clock, SystemClock
 from inventiv_operator.store import connecting, schema
-from inventiv_operator.store.errors import DatabaseUnavailable, StoreDefect, translate
+from inventiv_operator.store.errors import READ_ONLY_SQLSTATE, DatabaseUnavailable, StoreDefect, translate
 
 CHECK_AFTER_IDLE_S: Final = 5.0
 """A connection that was used more recently is trusted: a check costs a round trip."""
@@ -217,6 +217,8 @@ class Database:
         except psycopg.Error as error:
             if conn.ran_out:
                 raise DatabaseUnavailable("PostgreSQL did not answer in time") from None
+            if error.sqlstate == READ_ONLY_SQLSTATE:
+                await conn.close()  # the next one may lead to the new primary
             raise translate(error) from None
         finally:
             # A cancellation that comes now must not lose the connection: a pool without any is no pool.

@@ -122,7 +122,9 @@ _BUSY = (
 _AWAY_CLASSES = ("08", "53", "57", "58", "XX")
 """SQLSTATE classes: connection, resources, operator intervention (shutdown, idle time-out), system, internal.
 """
-_AWAY = frozenset({"25P03", "25P04"})  # sessions ended by idle_in_transaction and transaction time-outs
+_ENDED = frozenset({"25P03", "25P04"})  # sessions ended by idle_in_transaction and transaction time-outs
+READ_ONLY_SQLSTATE = "25006"
+"""A primary that was demoted, or a provider's answer to a full disk. Waiting helps, and is what it gets."""
 
 
 def translate(error: Exception) -> StoreError:
@@ -148,7 +150,9 @@ def translate(error: Exception) -> StoreError:
 def _outage(error: psycopg.Error, sqlstate: str) -> DatabaseUnavailable | None:
     if isinstance(error, _BUSY):
         return DatabaseBusy(f"PostgreSQL could not finish the transaction (SQLSTATE {sqlstate})")
-    if sqlstate[:2] in _AWAY_CLASSES or sqlstate in _AWAY:
+    if sqlstate == READ_ONLY_SQLSTATE:
+        return DatabaseUnavailable(f"PostgreSQL takes no writes now (SQLSTATE {sqlstate})")
+    if sqlstate[:2] in _AWAY_CLASSES or sqlstate in _ENDED:
         return DatabaseUnavailable(f"PostgreSQL ended the session (SQLSTATE {sqlstate})")
     if not sqlstate and isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
         return DatabaseUnavailable("the connection to PostgreSQL was lost or could not be made")

@@ -17,7 +17,7 @@ from inventiv_operator.domain.ledger import Fence
 from inventiv_operator.runtime.clock import Clock, SystemClock
 from inventiv_operator.runtime.leader_metrics import LeaderMetrics
 from inventiv_operator.store.database import Database
-from inventiv_operator.store.errors import DatabaseUnavailable, Fenced
+from inventiv_operator.store.errors import CannotStart, DatabaseUnavailable, Fenced, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class Lease:
             return
         self._held.clear()
         self._on_lost()
-        with contextlib.suppress(DatabaseUnavailable):  # then it runs out by itself
+        with contextlib.suppress(StoreError):  # then it runs out by itself
             async with self._database.platform() as conn:
                 await conn.execute(_RELEASE, {"shard": self._shard, "holder": self._holder, "epoch": epoch})
 
@@ -136,6 +136,10 @@ class Lease:
             await self.take_or_renew()
         except DatabaseUnavailable as error:
             logger.debug("lease not renewed: %s", error)
+        except CannotStart:
+            raise
+        except StoreError as error:  # waiting may help, and whoever does not lead does no harm
+            logger.warning("lease not renewed: %s", error, extra={"shard": self._shard})
         if self._epoch is not None and self._clock.monotonic() >= self._good_until_s:
             self._lose("it could not be renewed in time")
 
