@@ -28,7 +28,6 @@ def status(**fields: Any) -> bytes:
         (400, Invalid),
         (401, Unauthorized),
         (403, Forbidden),
-        (404, NotFound),
         (405, Invalid),
         (408, Unavailable),
         (409, Conflict),
@@ -45,6 +44,26 @@ def test_the_status_decides(code: int, kind: type[KubeError]) -> None:
     assert type(error) is kind
     assert (error.status, error.reason) == (code, "R")
     assert "get X" in str(error)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>404 Not Found</html>",
+        b"404 page not found",
+        b'{"kind":"Error","reason":"NotFound"}',
+        status(),
+        status(reason=""),
+    ],
+)
+def test_L9_a_404_that_is_not_the_api_servers_word_on_an_object_is_unknown(body: bytes) -> None:
+    assert type(error_of(status=404, body=body, what="get X", rule="get x")) is Unavailable
+
+
+def test_a_404_with_a_status_means_not_there() -> None:
+    error = error_of(status=404, body=status(reason="NotFound"), what="get X", rule="get x")
+    assert type(error) is NotFound
 
 
 def test_our_own_401_is_never_a_fact_about_an_object() -> None:

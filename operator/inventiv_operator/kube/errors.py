@@ -1,7 +1,7 @@
 """Everything that can go wrong on the way to the API server.
 
     KubeError
-    ├── NotFound       404: this object is not there
+    ├── NotFound       404 with a Status that says NotFound: this object is not there
     ├── Conflict       409, or a JSON patch whose test failed: somebody was faster, read again
     ├── Gone           410: a list's continuation, or a watch, is too old
     ├── Forbidden      403: names the RBAC rule that is missing
@@ -65,6 +65,7 @@ class Unauthorized(Unavailable):
     pass
 
 
+_NOT_FOUND = "NotFound"
 _UNKNOWN_OUTCOME = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _BY_STATUS: Mapping[int, type[KubeError]] = {
     HTTPStatus.NOT_FOUND: NotFound,
@@ -94,6 +95,9 @@ def error_of(*, status: int, body: bytes, what: str, rule: str, retry_after: str
         # The answer to a JSON patch that does not apply, which is what a failed `test` is. Validation
         # always names fields.
         return Conflict(message, reason=reason, status=status)
+    if status == HTTPStatus.NOT_FOUND and reason != _NOT_FOUND:
+        # A proxy in between, or a path that is not served: no word of the API server's about an object.
+        return Unavailable(message, reason=reason, status=status)
     return _BY_STATUS.get(status, Invalid)(message, reason=reason, status=status)
 
 
