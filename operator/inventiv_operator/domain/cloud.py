@@ -3,12 +3,12 @@
 Provider enumerations are open (api.md 3.1): a state that nobody has heard of is a server that is billed.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Generic, NewType, TypeVar
+from typing import Any, Generic, NewType, TypeVar
 
 from inventiv_operator.domain.ids import ProviderRef, Zone
 
@@ -151,6 +151,7 @@ class NewServer:
 
 
 SeenT = TypeVar("SeenT")
+DerivedT = TypeVar("DerivedT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,3 +164,11 @@ class Listing(Generic[SeenT]):
 
     items: Mapping[ProviderRef, SeenT]
     started_s: float
+    _derived: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, make: Callable[["Listing[SeenT]"], DerivedT]) -> DerivedT:
+        """What `make` makes of it, made only once however many share it: a listing never changes."""
+        if make not in self._derived:
+            self._derived[make] = make(self)
+        derived: DerivedT = self._derived[make]
+        return derived

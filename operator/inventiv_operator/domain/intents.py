@@ -22,6 +22,10 @@ RESOURCE_TAG = "inventiv-resource"
 
 CLOCK_SKEW = timedelta(seconds=60)
 """How far the provider's clock may be behind ours when creation times are compared."""
+GROSS_SKEW = timedelta(hours=1)
+"""The same where the attempt tag is a proof already, and the age only tells an old server that somebody gave
+our tags.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,6 @@ def carries_attempt(seen: Tagged, row: Resource) -> bool:
     return any(f"{ATTEMPT_TAG}={attempt}" in seen.tags for attempt in row.attempts)
 
 
-def born_after_intent(seen: Tagged, row: Resource) -> bool:
-    """An object older than the intent cannot come from it, whatever its tags say."""
-    return seen.created_at is None or seen.created_at >= row.created_at - CLOCK_SKEW
+def born_after_intent(seen: Tagged, row: Resource, *, skew: timedelta = CLOCK_SKEW) -> bool:
+    """An object older than the intent cannot come from it; two clocks are compared here."""
+    return seen.created_at is None or seen.created_at >= row.created_at - skew

@@ -16,6 +16,7 @@ from inventiv_operator.controllers.ledger_writer import LedgerWriter, Operation
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.cloud import IngressRule, SeenSecurityGroup
 from inventiv_operator.domain.group_plan import (
+    RULES_UNKNOWN,
     AdoptGroup,
     BeginGroupDeletion,
     CreateGroup,
@@ -27,6 +28,7 @@ from inventiv_operator.domain.group_plan import (
     IntendGroup,
     NoteGroupAbsent,
     SetRules,
+    noted_rules,
     plan_group,
     plan_group_removal,
     rules_hash,
@@ -277,18 +279,27 @@ class GroupDriver:
         return replace(row, send_before=None)
 
     async def _set_rules(self, facts: GroupFacts, rules: Sequence[IngressRule]) -> GroupFacts:
+        """Noted before the call too: one whose outcome is unknown must not pass for the rules that were set
+        before it.
+        """
         row = _row(facts)
+
+        async def announce(conn: AsyncConnection[Any]) -> None:
+            await ledger.mark_preparing(conn, row.id, prepared_hash=RULES_UNKNOWN)
+
+        await self._write(announce)
         try:
             await self._cloud.client.set_security_group_rules(self._zone, _ref(facts), rules)
         except NotFound:
             return await self._look(facts)
-        digest = rules_hash(rules)
+        now = self._services.clock.now()
+        digest = noted_rules(row, rules_hash(rules), now=now, timing=self._services.timing)
 
         async def note(conn: AsyncConnection[Any]) -> None:
             await ledger.mark_prepared(conn, [row.id], prepared_hash=digest)
 
         await self._write(note)
-        prepared = replace(row, prepared_at=self._services.clock.now(), prepared_hash=digest)
+        prepared = replace(row, prepared_at=now, prepared_hash=digest)
         return replace(facts, row=prepared)
 
     async def _delete(self, facts: GroupFacts) -> GroupFacts:
@@ -339,9 +350,15 @@ class GroupDriver:
 
 
 def _candidate(row: Resource, groups: Iterable[SeenSecurityGroup]) -> SeenSecurityGroup | None:
-    """The oldest that one of our own attempts made: a copy that somebody made of its tags is younger."""
-    fits = [seen for seen in groups if carries_attempt(seen, row) and born_after_intent(seen, row)]
-    return min(fits, key=lambda seen: seen.created_at or row.created_at, default=None)
+    """The one that one of our own attempts made: its tag is the proof. Of several, the oldest that is not
+    older than the intent: a copy that somebody made of its tags is younger.
+    """
+    proven = [seen for seen in groups if carries_attempt(seen, row)]
+    return min(
+        proven,
+        key=lambda seen: (not born_after_intent(seen, row), seen.created_at or row.created_at),
+        default=None,
+    )
 
 
 def _row(facts: GroupFacts) -> Resource:

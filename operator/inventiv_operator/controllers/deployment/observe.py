@@ -10,10 +10,10 @@ from inventiv_operator.domain.instance_facts import InstanceFacts, ServerSight
 from inventiv_operator.domain.intents import (
     ATTEMPT_TAG,
     CLOCK_SKEW,
+    GROSS_SKEW,
     INSTANCE_TAG,
     Timing,
     born_after_intent,
-    carries_attempt,
     settled_at,
 )
 from inventiv_operator.domain.ledger import (
@@ -104,27 +104,30 @@ def _candidate(
 ) -> SeenServer | None:
     """The server that the open intent made, if it shows.
 
-    Our own attempt tag is the proof: a random value that only our POST knew. Of several that carry it the
-    oldest is ours: somebody copied its tags. Where a tenant took all our tags away, one that has never been
-    started, with exactly this name and type, in the group that is this deployment's own, born while the call
-    was on its way, is ours too (L7); a server that somebody made by hand is in another group, or runs.
+    Our own attempt tag is the proof: a random value that only our POST knew. Name, type and birth only
+    choose among several that carry it, because somebody copied its tags: a tenant may have renamed ours, and
+    the provider's clock may not agree with ours. Where a tenant took all our tags away, one that has never
+    been started, with exactly this name and type, in the group that is this deployment's own, born while the
+    call was on its way, is ours too (L7); a server that somebody made by hand is in another group, or runs.
     """
     if view is None or view.servers is None or server.provider_ref is not None or not server.attempts:
         return None
-    fits = [
-        seen
-        for seen in view.servers.items.values()
-        if seen.name == instance.name
-        and seen.commercial_type == instance.instance_type
-        and born_after_intent(seen, server)
-    ]
-    proven = [seen for seen in fits if carries_attempt(seen, server)]
+
+    def fits(seen: SeenServer) -> bool:
+        return seen.name == instance.name and seen.commercial_type == instance.instance_type
+
+    index = view.servers.once(_by_attempt)
+    proven = [seen for attempt in server.attempts for seen in index.get(attempt, ())]
     if proven:
-        return min(proven, key=lambda seen: seen.created_at)
+        return min(
+            proven, key=lambda seen: (not born_after_intent(seen, server), not fits(seen), seen.created_at)
+        )
     stripped = [
         seen
-        for seen in fits
-        if group_ref is not None
+        for seen in view.servers.items.values()
+        if fits(seen)
+        and born_after_intent(seen, server)
+        and group_ref is not None
         and seen.security_group_ref == group_ref
         and seen.state == STOPPED
         and not any(tag.startswith((f"{INSTANCE_TAG}=", f"{ATTEMPT_TAG}=")) for tag in seen.tags)
@@ -163,19 +166,32 @@ def suspects(servers: Listing[SeenServer], rows: Iterable[Resource]) -> tuple[Su
     }
     if not by_attempt:
         return ()
+    index = servers.once(_by_attempt)
+    carriers = (
+        (attempt, row, seen) for attempt, row in by_attempt.items() for seen in index.get(attempt, ())
+    )
     found = []
     taken: set[str] = set()
-    for seen in sorted(servers.items.values(), key=lambda seen: seen.created_at):
-        attempt = attempt_of(seen)
-        row = None if attempt is None else by_attempt.get(attempt)
-        if attempt is None or row is None or seen.ref in known:
+    for attempt, row, seen in sorted(carriers, key=lambda each: each[2].created_at):
+        if seen.ref in known:
             continue
         kept = _attempt_of_kept(row, servers)
         # One POST makes at most one server: the same attempt twice is a copy, a second attempt's is ours.
-        ours = kept is not None and attempt != kept and attempt not in taken and born_after_intent(seen, row)
+        is_first = kept is not None and attempt != kept and attempt not in taken
+        is_ours = is_first and born_after_intent(seen, row, skew=GROSS_SKEW)
         taken.add(attempt)
-        found.append(Suspect(seen=seen, row=row, is_ours=ours))
+        found.append(Suspect(seen=seen, row=row, is_ours=is_ours))
     return tuple(found)
+
+
+def _by_attempt(servers: Listing[SeenServer]) -> dict[str, list[SeenServer]]:
+    """The listing of a zone is shared by all its deployments, and each looks up only its own attempts."""
+    index: dict[str, list[SeenServer]] = {}
+    for seen in servers.items.values():
+        attempt = attempt_of(seen)
+        if attempt is not None:
+            index.setdefault(attempt, []).append(seen)
+    return index
 
 
 def attempt_of(seen: SeenServer) -> str | None:
