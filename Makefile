@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types crds crds-check bench lock clean
@@ -23,7 +24,8 @@ demo: $(STAMP) ## instances from kubectl apply to Ready and back to nothing, on 
 	@$(BIN)/inventiv-local demo
 
 test: $(STAMP) ## everything, with coverage (ARGS="-k name" for less)
-	@$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
+	@$(BIN)/inventiv-local build
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
 lint: $(STAMP) ## ruff, import contracts, hadolint
 	@$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""`inventiv-local up|down|env|demo`."""
+"""`inventiv-local up|down|env|demo|build`."""
 
 import argparse
 import os
@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--directory", type=Path, help=f"the stack's folder (or {places.STACK_VARIABLE})")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|env|demo")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|env|demo|build")
     up = commands.add_parser("up", parents=[common], help="start what is not running yet")
     up.add_argument("--no-operator", action="store_true", help="everything but the operator")
     up.add_argument("--kubeconfig", default="", help="use this cluster instead of an own one")
@@ -52,10 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("demo", parents=[common], help="show a tenant's instances come and go")
     show.add_argument("--kubeconfig", default="", help="use this cluster instead of an own one")
     show.add_argument("--keep", action="store_true", help="leave the stack running (or KEEP=1)")
+    commands.add_parser("build", help="compile the Kubernetes parts, which `up` does by itself")
     return parser
 
 
 def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    if arguments.command == "build":
+        return _build(environ)
     directory: Path = (arguments.directory or places.stack_directory(environ)).absolute()
     match arguments.command:
         case "up":
@@ -89,6 +92,12 @@ def _up(directory: Path, environ: Mapping[str, str], *, operator: bool, kubeconf
         print(f"  operator    {stack.site.operator_url}/readyz")
     print(f"  logs        {stack.site.directory / 'logs'}")
     print('next: eval "$(inventiv-local env)", then kubectl apply -f examples/tenant/')
+    return 0
+
+
+def _build(environ: Mapping[str, str]) -> int:
+    """Ahead of a run of tests, whose workers have no terminal to tell of minutes of progress."""
+    binaries.find_programs(binaries.PROGRAMS, environ=environ, say=_say)
     return 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from local_stack import cli, examples
+from local_stack import binaries, cli, examples
 from local_stack.parts import Part
 from local_stack.python_commands import python_command
 from local_stack.simulator_client import SimulatorClient
@@ -41,6 +41,26 @@ def test_env_where_nothing_is_up_is_one_line(tmp_path: Path, capsys: pytest.Capt
     said = capsys.readouterr().err
     assert said.startswith("inventiv-local: there is no stack in")
     assert len(said.splitlines()) == 1
+
+
+def test_build_compiles_nothing_where_every_program_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in binaries.PROGRAMS:
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
+    monkeypatch.setenv("INVENTIV_LOCAL_CACHE", str(tmp_path / "cache"))
+    assert cli.main(["build"]) == 0
+    assert not (tmp_path / "cache" / "programs").exists()
+
+
+def test_a_build_that_cannot_be_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", "/nowhere")
+    assert cli.main(["build"]) == 1
+    assert capsys.readouterr().err.startswith("inventiv-local: KUBEBUILDER_ASSETS=/nowhere")
 
 
 def test_a_kubeconfig_that_is_not_there_is_one_line(
