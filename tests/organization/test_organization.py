@@ -99,6 +99,41 @@ async def test_T1_a_namespace_made_anew_is_claimed_only_when_the_platform_says_s
     assert bench.cluster.label_of(bench.name) == bench.name
 
 
+async def test_a_namespace_made_anew_with_something_left_in_it_follows_the_platforms_word(
+    bench: Bench,
+) -> None:
+    """Whose credentials and lost deployments would otherwise stay out of reach of everybody."""
+    await bench.made()
+    before = await bench.row()
+    bench.cluster.vanish(NAMESPACE, "", bench.name)
+    uid = bench.cluster.put(NAMESPACE, "", bench.name)["metadata"]["uid"]
+    await bench.settle_organization()
+    assert bench.said_of_organization()[1] == "NamespaceConflict"
+    assert bench.cluster.label_of(bench.name) is None
+    bench.cluster.put(
+        ORGANIZATION, "", bench.name, metadata={"annotations": {"inventiv.io/claim": f"{bench.name}={uid}"}}
+    )
+    await bench.settle_organization()
+    assert bench.said_of_organization()[:2] == ("True", "Ready")
+    assert status(bench)["namespaces"] == [{"name": bench.name, "uid": uid, "claimed": True}]
+    assert bench.cluster.label_of(bench.name) == bench.name
+    await bench.settle_credential()
+    assert bench.said()[:2] == ("True", "Ready")
+    assert (await bench.row()).id == before.id
+
+
+async def test_T1_a_namespace_of_another_uid_is_not_labelled_while_the_earlier_one_is_in_use(
+    bench: Bench,
+) -> None:
+    await bench.made()
+    bench.cluster.vanish(NAMESPACE, "", bench.name)
+    bench.cluster.put(NAMESPACE, "", bench.name)
+    for namespaces in ([bench.name], [], [bench.name]):
+        bench.put_organization(namespaces=namespaces)
+        await bench.settle_organization()
+        assert bench.cluster.label_of(bench.name) is None
+
+
 async def test_removing_and_adding_the_name_claims_it_anew_too(bench: Bench) -> None:
     await bench.claimed()
     bench.cluster.vanish(NAMESPACE, "", bench.name)

@@ -60,7 +60,7 @@ class Claiming:
                 continue
             line = await self._claim(row, namespace, held=held.get(name), anew=anew.get(name))
             lines.append(line)
-            if line.claimed:
+            if line.claimed and line.uid == namespace["metadata"]["uid"]:
                 await self._label(namespace, row.name)
         for name, uid in held.items():
             if name not in wanted and (kept := await self._let_go(row, name, uid)) is not None:
@@ -83,7 +83,8 @@ class Claiming:
         if held == uid:
             return NamespaceClaim(name=name, uid=uid, claimed=True)
         if held is not None and anew == uid and not await self._release(row, name):
-            return _in_use(name, held, "is to be claimed anew, but")
+            # Credentials or deployments of the earlier one are left, lost ones perhaps: they come along.
+            await self._renew(row, name, uid)
         async with self._services.writing(row.id) as conn:
             outcome = await claims.claim(conn, organization_id=row.id, namespace=name, uid=uid)
         match outcome:
@@ -119,6 +120,11 @@ class Claiming:
         if released:
             logger.info("namespace released", extra={"claimed_namespace": name})
         return released
+
+    async def _renew(self, row: OrganizationRow, name: str, uid: str) -> None:
+        async with self._services.writing(row.id) as conn:
+            await claims.renew(conn, organization_id=row.id, namespace=name, uid=uid)
+        logger.info("claim follows the namespace", extra={"claimed_namespace": name, "namespace_uid": uid})
 
     async def _label(self, namespace: Mapping[str, Any], value: str | None) -> None:
         """A copy for people and policies; never read by a reconciler."""
