@@ -16,12 +16,13 @@ from inventiv_operator.domain.group_plan import (
     IntendGroup,
     NoteGroupAbsent,
     SetRules,
+    noted_rules,
     plan_group,
     plan_group_removal,
     rules_hash,
 )
 from inventiv_operator.domain.ids import ProviderRef
-from inventiv_operator.domain.ledger import ResourceKind, ResourceState
+from inventiv_operator.domain.ledger import Resource, ResourceKind, ResourceState
 from inventiv_operator.domain.sight import Gone, Listed, NotListed, Unknown
 from inventiv_operator.domain.waits import Wait
 
@@ -48,6 +49,12 @@ TOWARDS = [
     pytest.param(facts(replace(SENT, send_before=ago(151))), ForgetGroupAttempt, id="settled"),
     pytest.param(facts(PRESENT), SetRules, id="without-rules"),
     pytest.param(facts(replace(SET, prepared_hash="other")), SetRules, id="with-other-rules"),
+    pytest.param(facts(replace(SET, prepared_hash="?")), SetRules, id="with-unknown-rules"),
+    pytest.param(facts(replace(SET, prepared_hash="~other")), SetRules, id="with-other-rules-for-now"),
+    pytest.param(facts(replace(SET, prepared_hash="~wanted", prepared_at=ago(149))), GroupDone, id="for-now"),
+    pytest.param(
+        facts(replace(SET, prepared_hash="~wanted", prepared_at=ago(150))), SetRules, id="once-more"
+    ),
     pytest.param(facts(SET, Gone()), NoteGroupAbsent, id="gone"),
     pytest.param(facts(SET), GroupDone, id="done"),
 ]
@@ -79,3 +86,17 @@ def test_the_order_of_rules_does_not_matter() -> None:
     one = IngressRule(protocol="TCP", port=80, cidr="0.0.0.0/0")
     two = IngressRule(protocol="UDP", port=80, cidr="0.0.0.0/0")
     assert rules_hash([one, two]) == rules_hash([two, one]) != rules_hash([one])
+
+
+NOTED = [
+    pytest.param(PRESENT, "wanted", id="first"),
+    pytest.param(SET, "wanted", id="again"),
+    pytest.param(replace(SET, prepared_hash="?"), "~wanted", id="after-an-unknown-one"),
+    pytest.param(replace(SET, prepared_hash="~other", prepared_at=ago(149)), "~wanted", id="soon-after"),
+    pytest.param(replace(SET, prepared_hash="~wanted", prepared_at=ago(150)), "wanted", id="settled"),
+]
+
+
+@pytest.mark.parametrize(("row", "noted"), NOTED)
+def test_rules_are_set_for_now_while_an_earlier_call_may_still_arrive(row: Resource, noted: str) -> None:
+    assert noted_rules(row, "wanted", now=NOW, timing=TIMING) == noted

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import assert_never
 
@@ -90,6 +90,38 @@ def rules_hash(rules: Sequence[IngressRule]) -> str:
     return sha256(text.encode()).hexdigest()[:16]
 
 
+RULES_UNKNOWN = "?"
+"""In `prepared_hash`, from before a call that sets rules until one is known to have succeeded."""
+_PROVISIONAL = "~"
+
+
+def noted_rules(row: Resource, digest: str, *, now: datetime, timing: Timing) -> str:
+    """What to note when rules were set. `row` is as it was before the call.
+
+    While an earlier call whose outcome is unknown may still arrive and undo ours, they are set provisionally.
+    """
+    noted = row.prepared_hash
+    is_unsettled = noted == RULES_UNKNOWN or (
+        noted.startswith(_PROVISIONAL) and not _is_over(row, now=now, timing=timing)
+    )
+    return f"{_PROVISIONAL}{digest}" if is_unsettled else digest
+
+
+def _are_set(row: Resource, digest: str, *, now: datetime, timing: Timing) -> bool:
+    if row.prepared_at is None:
+        return False
+    if row.prepared_hash == f"{_PROVISIONAL}{digest}":
+        # Then once more: by then the earlier call has arrived, or never will.
+        return not _is_over(row, now=now, timing=timing)
+    return row.prepared_hash == digest
+
+
+def _is_over(row: Resource, *, now: datetime, timing: Timing) -> bool:
+    """Whether whatever was under way before the rules were set last has settled."""
+    wait = timedelta(seconds=timing.provider_timeout_s + timing.settle_s)
+    return row.prepared_at is not None and now >= row.prepared_at + wait
+
+
 def plan_group(facts: GroupFacts, *, wanted_rules_hash: str, now: datetime, timing: Timing) -> GroupStep:
     """Towards a group whose rules are the wanted ones."""
     row = facts.row
@@ -101,7 +133,7 @@ def plan_group(facts: GroupFacts, *, wanted_rules_hash: str, now: datetime, timi
         return _plan_open_intent(facts, row, now=now, timing=timing) or CreateGroup()
     if isinstance(facts.sight, Gone):
         return NoteGroupAbsent()  # deleted by somebody: make another
-    if row.prepared_at is None or row.prepared_hash != wanted_rules_hash:
+    if not _are_set(row, wanted_rules_hash, now=now, timing=timing):
         return SetRules()
     return GroupDone()
 

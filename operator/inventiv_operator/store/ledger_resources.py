@@ -54,6 +54,9 @@ UPDATE cloud_resources SET prepared_at = ledger_now(), prepared_hash = coalesce(
 WHERE id = ANY(%(ids)s)
 RETURNING id
 """
+_MARK_PREPARING: Final = """
+UPDATE cloud_resources SET prepared_hash = %(hash)s WHERE id = %(id)s RETURNING id
+"""
 _MARK_STARTED: Final = """
 UPDATE cloud_resources SET started_at = ledger_now() WHERE id = ANY(%(ids)s) RETURNING id
 """
@@ -141,6 +144,11 @@ async def mark_prepared(
 ) -> None:
     """What had to be set on the thing is set; None keeps what is noted of it."""
     await _all(conn, _MARK_PREPARED, {"ids": list(ids), "hash": prepared_hash}, number=len(set(ids)))
+
+
+async def mark_preparing(conn: AsyncConnection[Any], id: ResourceId, *, prepared_hash: str) -> None:
+    """Something is about to be set on the thing; since when the last one is set stays as it is."""
+    await _all(conn, _MARK_PREPARING, {"id": id, "hash": prepared_hash}, number=1)
 
 
 async def mark_started(conn: AsyncConnection[Any], ids: Sequence[ResourceId]) -> None:

@@ -79,6 +79,42 @@ async def test_ingress_changes_in_place(rig: Rig) -> None:
     assert group.inbound_default_policy == "drop"
 
 
+def opened_ports(rig: Rig) -> set[int | None]:
+    (group,) = [g for g in rig.world.security_groups if not g.project_default]
+    return {rule.dest_port_from for rule in group.rules}
+
+
+def opening(port: int) -> dict[str, object]:
+    return {"ingress": [{"port": port, "protocol": "TCP", "cidrs": ["203.0.113.0/24"]}]}
+
+
+async def test_rules_whose_setting_has_no_known_outcome_are_not_taken_for_the_earlier_ones(rig: Rig) -> None:
+    await settled(rig, network=opening(8000))
+    rig.fault("drop_after_commit", "PUT", "/rules")
+    rig.apply(replicas=2, network=opening(9000))
+    await rig.step()
+    assert opened_ports(rig) == {9000}
+    rig.apply(replicas=2, network=opening(8000))
+    await rig.rest(100)
+    assert opened_ports(rig) == {8000}
+
+
+async def test_rules_that_arrive_late_do_not_win(rig: Rig) -> None:
+    """The provider acts on a call long after we gave it up, and after the next one succeeded."""
+    since = await settled(rig, network=opening(7000))
+    (group,) = [g for g in rig.world.security_groups if not g.project_default]
+    late = group.rules
+    rig.fault("drop_before", "PUT", "/rules")
+    rig.apply(replicas=2, network=opening(9000))
+    await rig.step()
+    rig.apply(replicas=2, network=opening(8000))
+    await rig.until(lambda: opened_ports(rig) == {8000}, within_s=60)
+    group.rules = late
+    await rig.until(lambda: opened_ports(rig) == {8000}, within_s=300)
+    await rig.rest(600)
+    assert writes(rig, since=since) == {"PUT rules": 3}
+
+
 async def test_a_root_volume_grows_in_place(rig: Rig) -> None:
     since = await settled(rig, rootVolume={"sizeGB": 100})
     rig.apply(replicas=2, rootVolume={"sizeGB": 150})

@@ -122,6 +122,21 @@ class GroupDriver:
 
         return await self._drive(row, plan, rules=())
 
+    async def settle(self, row: Resource) -> GroupDriven:
+        """Until it is known what an open create came to, and a deletion that was begun is over; a group that
+        is there stays as it is.
+        """
+
+        def plan(facts: GroupFacts) -> GroupStep:
+            if facts.row is None or (
+                facts.row.provider_ref is not None and facts.row.state is not ResourceState.DELETING
+            ):
+                return GroupDone()
+            now = self._services.clock.now()
+            return plan_group_removal(facts, now=now, timing=self._services.timing)
+
+        return await self._drive(row, plan, rules=())
+
     async def verify(self, row: Resource) -> None:
         """A server could not be made in it: when it is gone, say so, and the next pass makes another."""
         facts = GroupFacts(row=row, sight=NotListed(), candidate=None, listed_at=None)
