@@ -1,6 +1,6 @@
 """A client whose provider is a test's own, with limits that do not get into the way."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -46,6 +46,7 @@ async def client_of(
     limits: GateLimits = WIDE_OPEN,
     observer: CallObserver | None = None,
     secret: str = SECRET,
+    may_write: Callable[[], object] | None = None,
 ) -> AsyncIterator[Made]:
     registry = CollectorRegistry()
     async with ClientFactory(
@@ -58,5 +59,7 @@ async def client_of(
         wire=wire,
         jitter=lambda: 1.0,
     ) as factory:
-        client = factory.client(project_id=PROJECT, access_key=ACCESS_KEY, secret_key=SecretStr(secret))
+        client = factory.client(
+            project_id=PROJECT, access_key=ACCESS_KEY, secret_key=SecretStr(secret), may_write=may_write
+        )
         yield Made(factory=factory, client=client, registry=registry)

@@ -50,8 +50,11 @@ class Leader:
     """What the lease is for writes; the epoch is the database's."""
 
     epoch: int
+    has_lost: bool = False
 
     def fence(self) -> Fence:
+        if self.has_lost:
+            raise Fenced("this process does not lead")
         return Fence(shard=0, epoch=self.epoch)
 
 

@@ -324,6 +324,42 @@ async def test_send_before_is_checked_after_everything_that_may_take_time() -> N
     assert wire.asked == []
 
 
+async def test_B7_who_does_not_lead_any_more_changes_nothing_and_still_reads() -> None:
+    class LostError(Exception):
+        pass
+
+    leads = True
+
+    def may_write() -> None:
+        if not leads:
+            raise LostError
+
+    class TakesOver:
+        """While the call waits for its turn another process takes over."""
+
+        async def before(self, method: str, template: str) -> None:
+            nonlocal leads
+            leads = False
+
+        async def after(self, method: str, template: str) -> None:
+            pass
+
+    wire = ScriptedWire(lambda _: answer(200, {"server": server()}))
+    one = GateLimits(key=PaceLimits(rate_per_s=100.0, burst=10.0, concurrency=1))
+    async with client_of(wire, LoopClock(), observer=TakesOver(), limits=one, may_write=may_write) as made:
+        for write in (
+            lambda: made.client.create_server(ZONE, NEW, send_before=soon()),
+            lambda: made.client.power_on(ZONE, REF),
+            lambda: made.client.set_server_tags(ZONE, REF, ()),
+            lambda: made.client.delete_server(ZONE, REF),
+        ):
+            leads = True
+            with pytest.raises(LostError):
+                await write()
+        await made.client.get_server(ZONE, REF)
+    assert [asked.method for asked in wire.asked] == ["GET"]
+
+
 async def test_a_closed_window_frees_its_turn() -> None:
     one = GateLimits(key=PaceLimits(rate_per_s=100.0, burst=10.0, concurrency=1))
     wire = ScriptedWire(lambda _: answer(201, {"server": server()}))

@@ -96,7 +96,10 @@ class Access:
         freezes: bool = True,
     ) -> Cloud:
         client = self._factory.client(
-            project_id=secrets.project_id, access_key=secrets.access_key, secret_key=secrets.secret_key
+            project_id=secrets.project_id,
+            access_key=secrets.access_key,
+            secret_key=secrets.secret_key,
+            may_write=self._services.leadership.fence,  # a call may have waited long for its turn (B7)
         )
         control = PositiveControl(
             self._services,

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.scaleway.errors import (
+    READS,
     ForeignProject,
     InvalidArguments,
     RateLimited,
@@ -78,14 +79,23 @@ class Caller:
     """Bound to one project and key."""
 
     def __init__(
-        self, context: CallerContext, gate: Gate, *, project_id: str, access_key: str, secret_key: SecretStr
+        self,
+        context: CallerContext,
+        gate: Gate,
+        *,
+        project_id: str,
+        access_key: str,
+        secret_key: SecretStr,
+        may_write: Callable[[], object] | None = None,
     ) -> None:
+        """`may_write` raises when nothing may be changed any more."""
         self.clock = context.clock
         self.project_id = project_id.lower()
         self.access_key = access_key
         self._context = context
         self._gate = gate
         self._secret_key = secret_key
+        self._may_write = may_write
 
     async def call(
         self,
@@ -105,11 +115,13 @@ class Caller:
         """Send once.
 
         `what` names the call for people; `asked_ref` the id in the path; `content` goes as JSON, `text` as
-        plain text. `send_before` is checked after the gate, immediately before the request leaves; `on_sent`
-        is told the monotonic time at which it does. `first`: before other calls of this key.
+        plain text. `send_before`, and whether we may write at all, are checked after the gate, immediately
+        before the request leaves; `on_sent` is told the monotonic time at which it does. `first`: before
+        other calls of this key.
 
         Raises:
             ScalewayError: any of the tree.
+            Whatever `may_write` raises, as it is: nothing was sent.
         """
         headers, body = self._parts(content, text)
         target = f"{path}?{query}" if query else path
@@ -120,6 +132,8 @@ class Caller:
                 await self._context.observer.before(method, template)
             if send_before is not None and self.clock.now() >= send_before:
                 raise SendWindowClosed(f"{what}: its turn came too late; nothing was sent")
+            if self._may_write is not None and method not in READS:
+                self._may_write()
             sent_s = self.clock.monotonic()
             if on_sent is not None:
                 on_sent(sent_s)

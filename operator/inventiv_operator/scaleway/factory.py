@@ -81,14 +81,26 @@ class ClientFactory:
     ) -> None:
         await self._stack.aclose()
 
-    def client(self, *, project_id: str, access_key: str, secret_key: SecretStr) -> ScalewayClient:
-        """A client with listings of its own; keep it as long as its key stays the same."""
+    def client(
+        self,
+        *,
+        project_id: str,
+        access_key: str,
+        secret_key: SecretStr,
+        may_write: Callable[[], object] | None = None,
+    ) -> ScalewayClient:
+        """A client with listings of its own; keep it as long as its key stays the same.
+
+        `may_write` is asked immediately before every call that changes something leaves; what it raises keeps
+        the call from being sent (B7).
+        """
         caller = Caller(
             self._context,
             self._turnstile.gate(_gate_key(secret_key)),
             project_id=project_id,
             access_key=access_key,
             secret_key=secret_key,
+            may_write=may_write,
         )
         return ScalewayClient(caller, tasks=self._tasks)
 
