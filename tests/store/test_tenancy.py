@@ -372,7 +372,6 @@ async def test_T5_a_credential_outlives_the_last_thing_made_with_it(db: Database
     row = tenant.server()
     async with db.writing(tenant.organization_id, FENCE) as conn:
         await ledger.insert_resources(conn, [row])
-        await credentials.begin_closing(conn, tenant.credential_id)
     with pytest.raises(Conflict):
         await close(db, tenant, tenant.credential_id)
     async with db.writing(tenant.organization_id, FENCE) as conn:

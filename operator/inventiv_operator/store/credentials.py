@@ -1,7 +1,7 @@
 """Rows of `providers`: one for each ProviderCredential, and for each seeded one. Nothing secret is in them.
 
 open      serves deployments
-closing   nothing uses it; key and sweep are kept for a quarantine, in which something late may still turn up
+closing   nothing uses it; key and row are kept for a quarantine: what somebody still finds can be deleted
 closed    its key is destroyed
 """
 
@@ -67,9 +67,12 @@ _UNFREEZE: Final = """
 UPDATE providers SET frozen_reason = '', frozen_at = NULL, changed_at = ledger_now() WHERE id = %(id)s
 RETURNING id
 """
+_LOCK: Final = "SELECT FROM providers WHERE id = %s FOR NO KEY UPDATE"
+"""Waits for a deployment that is being opened with it; the statement that follows sees that one."""
 _BEGIN_CLOSING: Final = """
 UPDATE providers SET state = 'closing', closing_at = ledger_now(), changed_at = ledger_now()
 WHERE id = %(id)s AND state = 'open'
+  AND NOT EXISTS (SELECT FROM deployments WHERE provider_id = %(id)s AND state <> 'closed')
 RETURNING id
 """
 _CLOSE: Final = """
@@ -232,7 +235,10 @@ async def unfreeze(conn: AsyncConnection[Any], id: CredentialId) -> None:
 
 
 async def begin_closing(conn: AsyncConnection[Any], id: CredentialId) -> None:
-    """Nothing uses it: the quarantine begins. Raises `Conflict` unless it is open."""
+    """Nothing uses it: the quarantine begins. Raises `Conflict` unless it is open, and used by no
+    deployment.
+    """
+    await conn.execute(_LOCK, (id,))
     await _one(conn, _BEGIN_CLOSING, {"id": id})
 
 

@@ -40,7 +40,9 @@ INSTANCE_FROM: Final[Mapping[InstanceState, frozenset[InstanceState]]] = {
 
 _OPEN_DEPLOYMENT: Final = f"""
 INSERT INTO deployments (id, organization_id, provider_id, namespace, name, uid, reset_token)
-VALUES (%(id)s, %(organization_id)s, %(credential_id)s, %(namespace)s, %(name)s, %(uid)s, %(reset_token)s)
+SELECT %(id)s, %(organization_id)s, p.id, %(namespace)s, %(name)s, %(uid)s, %(reset_token)s
+FROM providers p WHERE p.id = %(credential_id)s AND p.state = 'open'
+FOR SHARE
 RETURNING {rows.DEPLOYMENT_COLUMNS}
 """  # noqa: S608 (constants)
 _REBIND: Final = """
@@ -105,7 +107,7 @@ async def open_deployment(
 
     Raises:
         Conflict: there is an open or lost one of this name (constraint `deployments_name`), at the end of the
-            transaction's block.
+            transaction's block. Or the credential is on its way out.
     """
     cursor = await conn.execute(
         _OPEN_DEPLOYMENT,
@@ -121,7 +123,7 @@ async def open_deployment(
     )
     row = await cursor.fetchone()
     if row is None:
-        raise AssertionError("an INSERT returns its row or raises")
+        raise Conflict("the credential is not open any more")
     return rows.deployment(row)
 
 
