@@ -102,6 +102,9 @@ def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> 
     index = NamespaceIndex()
     waking = Waking(parts.kube, enqueue=parts.queue.add)
     removal = Removal(services, access=access, control_groups=ControlGroups(services))
+    custody = Custody(
+        services, access=access, keyring=parts.keyring, schedule=ValidationSchedule(parts.clock)
+    )
     readiness = ReadinessMemory(
         prober=Prober(allowed=parts.settings.probe_allow_cidrs), clock=parts.clock, wake=parts.queue.add
     )
@@ -115,9 +118,13 @@ def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> 
             status=status,
             wake_namespace=waking.everything_in,
         ),
-        credential=_credential(parts, services, access=access, status=status, removal=removal, waking=waking),
+        credential=_credential(
+            parts, services, custody=custody, status=status, removal=removal, waking=waking
+        ),
         deployment=deployment,
-        sweeps={TERMINATOR: ClosingCredentials(services, removal=removal)},
+        sweeps={
+            TERMINATOR: ClosingCredentials(services, removal=removal, forget=(access.forget, custody.forget))
+        },
     )
     dispatcher = Dispatcher(
         controllers,
@@ -139,7 +146,7 @@ def _credential(
     parts: Parts,
     services: Services,
     *,
-    access: Access,
+    custody: Custody,
     status: ObjectStatusWriter,
     removal: Removal,
     waking: Waking,
@@ -147,9 +154,7 @@ def _credential(
     return CredentialReconciler(
         services,
         parts.kube,
-        custody=Custody(
-            services, access=access, keyring=parts.keyring, schedule=ValidationSchedule(parts.clock)
-        ),
+        custody=custody,
         removal=removal,
         tenancy=Tenancy(services),
         status=status,

@@ -6,11 +6,11 @@ import pytest
 
 from inventiv_operator.controllers.sweeps.closing import QUARANTINE
 from inventiv_operator.controllers.sweeps.terminator import sweep_key
-from inventiv_operator.domain.ids import DeploymentId
+from inventiv_operator.domain.ids import CredentialId, DeploymentId
 from inventiv_operator.domain.ledger import DeploymentState
 from inventiv_operator.kube.kinds import CREDENTIAL, SECRET
 from inventiv_operator.runtime.queue import Key
-from inventiv_operator.store import ledger
+from inventiv_operator.store import ledger, settings
 from inventiv_operator.store.errors import MissingProviderCredentials
 from rig.log_lines import log_lines
 from tenant_rig.bench import Bench, TestKey
@@ -41,6 +41,11 @@ async def close_deployment(bench: Bench, deployment_id: DeploymentId) -> None:
             await ledger.set_deployment_state(conn, deployment_id, to=state)
 
 
+def kept_of(bench: Bench) -> set[CredentialId]:
+    """Whose keys, and notes about them, this process remembers."""
+    return set(bench.access._entries) | set(bench.custody._noted)
+
+
 def delete(bench: Bench) -> None:
     bench.cluster.delete(CREDENTIAL, bench.name, "scaleway")
 
@@ -67,6 +72,31 @@ async def test_an_unused_credential_goes_at_once_and_its_key_a_day_later(bench: 
     await bench.sweep()
     with pytest.raises(MissingProviderCredentials):
         await bench.stored(row.organization_id, row.id)
+
+
+async def test_T7_of_a_closed_credential_nothing_stays_in_memory(bench: Bench) -> None:
+    await bench.made()
+    row = await bench.row()
+    await bench.access.provider_for(row.organization_id, row.id)
+    bench.cluster.vanish(CREDENTIAL, bench.name, "scaleway")  # nobody sees its deletion
+    await bench.settle_credential()
+    await bench.clock.sleep(DAY_S + 60.0)
+    assert kept_of(bench) == {row.id}
+    await bench.sweep()
+    assert kept_of(bench) == set()
+
+
+async def test_T7_a_key_that_is_not_stored_any_more_leaves_the_memory(bench: Bench) -> None:
+    """Another process closed the credential."""
+    await bench.made()
+    row = await bench.row()
+    await bench.access.provider_for(row.organization_id, row.id)
+    async with bench.services.writing(row.organization_id) as conn:
+        await settings.delete_settings(conn, row.id)
+    with pytest.raises(MissingProviderCredentials):
+        await bench.access.provider_for(row.organization_id, row.id)
+    bench.custody.forget(row.id)
+    assert kept_of(bench) == set()
 
 
 async def test_T5_a_used_one_waits_says_for_what_and_serves_nothing_new(bench: Bench) -> None:

@@ -71,6 +71,8 @@ class TestKey:
 @dataclass(slots=True, kw_only=True)
 class Bench:
     services: Services
+    access: Access
+    custody: Custody
     cluster: FakeCluster
     world: World
     keyring_path: Path
@@ -254,8 +256,11 @@ async def bench_on(premises: Premises) -> AsyncIterator[Bench]:
         waking = Waking(cluster, enqueue=lambda key, **_: queued.append(key))
         removal = Removal(services, access=access, control_groups=ControlGroups(services))
         schedule = ValidationSchedule(clock, jitter=lambda: 0.5)
+        custody = Custody(services, access=access, keyring=keyring, schedule=schedule)
         bench = Bench(
             services=services,
+            access=access,
+            custody=custody,
             cluster=cluster,
             world=world,
             keyring_path=premises.keyring,
@@ -270,13 +275,13 @@ async def bench_on(premises: Premises) -> AsyncIterator[Bench]:
             credential=CredentialReconciler(
                 services,
                 cluster,
-                custody=Custody(services, access=access, keyring=keyring, schedule=schedule),
+                custody=custody,
                 removal=removal,
                 tenancy=Tenancy(services),
                 status=status,
                 wake_deployments=waking.deployments_in,
             ),
-            closing=ClosingCredentials(services, removal=removal),
+            closing=ClosingCredentials(services, removal=removal, forget=(access.forget, custody.forget)),
             terminator=Terminator(
                 services, enqueue=lambda key, **_: queued.append(key), living=lambda: bench.living
             ),

@@ -62,6 +62,7 @@ class Access:
         async with self._services.db.reading(organization_id) as conn:
             row = await credentials.get(conn, credential_id)
             if row is None:
+                self.forget(credential_id)
                 raise MissingProviderCredentials(
                     f"credential {credential_id} is not one of this organization"
                 )
@@ -71,7 +72,11 @@ class Access:
         self, conn: AsyncConnection[Any], row: CredentialRow, *, though_frozen: bool = False
     ) -> Cloud:
         """The same, within a transaction of the credential's organization."""
-        secrets = await settings.read_secrets(conn, row.id, keyring=self._keyring.current())
+        try:
+            secrets = await settings.read_secrets(conn, row.id, keyring=self._keyring.current())
+        except MissingProviderCredentials:
+            self.forget(row.id)
+            raise
         if row.frozen_reason and not though_frozen:
             raise CredentialFrozen(row.frozen_reason)
         entry = self._entries.get(row.id)
@@ -80,6 +85,10 @@ class Access:
             entry = _Entry(cloud=self._cloud(row.organization_id, row.id, secrets), secrets=secrets)
             self._entries[row.id] = entry
         return entry.cloud
+
+    def forget(self, credential_id: CredentialId) -> None:
+        """Its key is gone, and must not stay in memory."""
+        self._entries.pop(credential_id, None)
 
     def candidate(
         self, organization_id: OrganizationId, credential_id: CredentialId, secrets: ProviderSecrets

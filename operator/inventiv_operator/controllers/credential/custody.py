@@ -234,10 +234,10 @@ class Custody:
         async with self._services.db.reading(row.organization_id) as conn:
             return await credentials.get(conn, row.id) or row
 
-    def forget(self, row: CredentialRow) -> None:
+    def forget(self, credential_id: CredentialId) -> None:
         """Of a credential that is gone nothing is kept in memory."""
-        self._noted.pop(row.id, None)
-        self._schedule.forget(row.id)
+        self._noted.pop(credential_id, None)
+        self._schedule.forget(credential_id)
 
 
 def _with_consequences(said: SaidOfKey, row: CredentialRow, *, is_candidate: bool) -> SaidOfKey:

@@ -218,7 +218,7 @@ class CredentialReconciler:
                     organization=str(row.organization_id),
                     lane=Lane.DELETE,
                 )
-            self._custody.forget(row)
+            self._custody.forget(row.id)
         await self._kube.remove_finalizer(CREDENTIAL, one.body)
         return DONE
 

@@ -4,6 +4,7 @@ Keyed by the ledger's ids, because the object may be gone, and its name may belo
 """
 
 import logging
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from inventiv_operator.controllers.credential.removal import Removal
@@ -16,15 +17,26 @@ from inventiv_operator.store import credentials
 logger = logging.getLogger(__name__)
 
 QUARANTINE = timedelta(hours=24)
-"""How long key and row are kept after the last thing of it was proven absent: a late appearance can still
-be found.
+"""How long key and row are kept after the last thing of it was proven absent.
+
+What appears at the provider later than that proof is not searched for: no listing is made in the quarantine.
+The key is kept so that whoever notices one, in the console or on the bill, has a credential that can still
+read and delete it; and a row of the ledger that turns up is taken to its end like any other.
 """
 
 
 class ClosingCredentials:
-    def __init__(self, services: Services, *, removal: Removal) -> None:
+    def __init__(
+        self,
+        services: Services,
+        *,
+        removal: Removal,
+        forget: Sequence[Callable[[CredentialId], None]],
+    ) -> None:
+        """`forget`: whoever keeps something of a credential in memory."""
         self._services = services
         self._removal = removal
+        self._forget = forget
 
     async def sweep(
         self, organization_id: OrganizationId, credential_id: CredentialId, *, deadline_s: float
@@ -47,4 +59,6 @@ class ClosingCredentials:
     async def _close(self, row: CredentialRow) -> None:
         async with self._services.writing(row.organization_id) as conn:
             await credentials.close(conn, row.id)
+        for forget in self._forget:
+            forget(row.id)
         logger.info("quarantine over, key destroyed", extra={"credential_id": str(row.id)})
