@@ -1,7 +1,5 @@
 """A credential on its way out takes no deployment, and one with a deployment is not on its way out (T5)."""
 
-
-
 import asyncio
 from uuid import uuid4
 
