@@ -1,13 +1,13 @@
 """Everything that a decision about one instance may rest on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from inventiv_operator.domain.cloud import SeenServer, SeenVolume
 from inventiv_operator.domain.ids import ProviderRef
 from inventiv_operator.domain.intents import Timing
-from inventiv_operator.domain.ledger import Instance, Resource
+from inventiv_operator.domain.ledger import Instance, InstanceState, Resource
 from inventiv_operator.domain.sight import Gone, Listed, NotListed, Unknown
 
 ServerSight = Listed[SeenServer] | NotListed | Gone | Unknown
@@ -57,6 +57,11 @@ def going(timing: Timing) -> InstancePolicy:
     )
 
 
+def settling(timing: Timing) -> InstancePolicy:
+    """The policy of a deployment that is lost: what was begun ends, and nothing else is done (L9)."""
+    return replace(going(timing), may_let_go=False, why_not="Lost")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceFacts:
     """One instance: what the ledger holds of it, and what is seen of that."""
@@ -72,6 +77,18 @@ class InstanceFacts:
     ready: bool = False  # by the probe, or because it runs
     asked: bool = True  # False: a probe is due, and none has ended yet in the life of this process
     upkeep_refused: bool = False  # the provider said "not now" to a change of tags, iops or size in this pass
+
+
+def is_under_way(instance: Instance, server: Resource | None) -> bool:
+    """Whether a create whose outcome is not known, or a deletion, waits to be brought to its end."""
+    if instance.state is InstanceState.DELETING:
+        return True
+    return (
+        instance.state is InstanceState.ACTIVE
+        and server is not None
+        and server.provider_ref is None
+        and server.send_before is not None
+    )
 
 
 def has_begun(facts: InstanceFacts) -> bool:

@@ -7,6 +7,7 @@ from inventiv_operator.domain.ledger import InstanceState, Origin, ResourceKind
 from rig.log_lines import log_lines
 from rig.process import Process
 from rig.tenant import TYPE, ZONE
+from scaleway_simulator import outside
 
 SERVERS = "/servers$"
 COMMITTED_BUT_UNSAID = [
@@ -100,6 +101,16 @@ async def test_L7_a_server_of_the_same_name_made_by_hand_is_never_touched(rig: R
     await rig.until_gone()
     assert {s["id"] for s in rig.servers} == {before, during}
     assert all(s["state"] == "stopped" for s in rig.servers)
+
+
+async def test_L4_our_own_server_is_deleted_though_it_was_renamed_before_it_was_adopted(rig: Rig) -> None:
+    rig.fault("drop_after_commit", "POST", SERVERS)
+    rig.apply(replicas=1)
+    await rig.until(lambda: len(rig.servers) == 1)
+    outside.rename(rig.world, rig.servers[0]["id"], {"name": "mine"})
+    rig.delete()
+    await rig.until_gone()
+    rig.assert_nothing_left()
 
 
 async def test_L7_our_own_server_is_found_though_its_tags_were_taken_away(rig: Rig) -> None:

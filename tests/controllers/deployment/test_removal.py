@@ -261,3 +261,87 @@ async def test_a_deletion_that_was_seen_goes_on_without_its_object(rig: Rig) -> 
     rig.kube.vanish(rig.tenant.namespace, NAME)
     await rig.until(lambda: rig.servers == [] and rig.billed()["security_groups"] == [])
     rig.assert_nothing_left()
+
+
+@pytest.mark.parametrize("begun", ["stopping", "gone"])
+async def test_L9_a_scale_down_that_had_begun_ends_though_the_object_vanished(rig: Rig, begun: str) -> None:
+    rig.apply(replicas=2)
+    await rig.until_ready()
+    rig.apply(replicas=1)
+    await rig.until(
+        lambda: (
+            len(rig.servers) == 1 if begun == "gone" else any(s["state"] == "stopping" for s in rig.servers)
+        )
+    )
+    calls = len(list(rig.world.calls.since(0)))
+    rig.kube.vanish(rig.tenant.namespace, NAME)
+    await rig.rest(600)
+    (kept,) = rig.servers
+    assert kept["state"] == "running"
+    assert len(rig.billed()["volumes"]) == 1
+    assert len(rig.billed()["security_groups"]) == 1
+    made = [c for c in rig.world.calls.since(calls) if c.method in {"POST", "PUT", "PATCH"}]
+    assert [c for c in made if "action" not in c.template] == [], "only the deletion goes on"
+    assert (await rig.ledger()).deployment.state == "lost"
+    at_rest = len(list(rig.world.calls.since(0)))
+    await rig.rest(600)
+    assert len(list(rig.world.calls.since(0))) == at_rest, "and then nothing is asked any more"
+
+
+async def test_L9_a_create_that_was_open_when_the_object_vanished_is_adopted_and_not_started(
+    rig: Rig,
+) -> None:
+    rig.fault("drop_after_commit", "POST", "/servers$")
+    rig.apply(replicas=1)
+    await rig.until(lambda: len(rig.servers) == 1, within_s=100)
+    rig.kube.vanish(rig.tenant.namespace, NAME)
+    await rig.rest(600)
+    (server,) = rig.servers
+    assert server["powered_on_count"] == 0
+    (row,) = [r for r in (await rig.ledger()).resources if r.kind is ResourceKind.SERVER]
+    assert row.provider_ref == server["id"]
+    rig.apply(replicas=1)
+    await rig.until_ready()
+    assert [s["id"] for s in rig.servers] == [server["id"]]
+
+
+async def test_L9_a_create_that_came_to_nothing_is_not_sent_again_for_a_lost_object(rig: Rig) -> None:
+    rig.fault("drop_before", "POST", "/servers$")
+    rig.apply(replicas=1)
+    await rig.until(lambda: rig.calls("POST", "/servers") > 0, within_s=100)
+    rig.kube.vanish(rig.tenant.namespace, NAME)
+    await rig.rest(600)
+    assert rig.servers == []
+    (row,) = [r for r in (await rig.ledger()).resources if r.kind is ResourceKind.SERVER]
+    assert row.send_before is None
+
+
+async def test_a_volume_whose_deletion_is_accepted_without_effect_is_not_asked_for_at_once(rig: Rig) -> None:
+    rig.apply(replicas=1)
+    await rig.until_ready()
+    rig.fault("status", "DELETE", "/block/", status=204, body=None, times=None)
+    rig.delete()
+    await rig.rest(60)
+    assert 1 <= rig.calls("DELETE", "block") <= 30
+    rig.world.faults.clear()
+    await rig.until_gone()
+    rig.assert_nothing_left()
+
+
+async def test_an_old_deployment_that_cannot_go_does_not_silence_a_new_one_of_its_name(rig: Rig) -> None:
+    rig.fault(
+        "status",
+        "DELETE",
+        "/block/",
+        status=412,
+        body={"type": "precondition_failed", "precondition": "resource_still_in_use"},
+        times=None,
+    )
+    rig.apply(replicas=1)
+    await rig.until_ready()
+    rig.delete()
+    await rig.until(lambda: rig.servers == [])
+    rig.kube.vanish(rig.tenant.namespace, NAME)
+    readiness = {"tcpSocket": {"port": 9}, "periodSeconds": 10, "timeoutSeconds": 3, "failureThreshold": 3}
+    rig.apply(replicas=1, readiness=readiness, startupTimeoutSeconds=60, failedRetentionSeconds=0)
+    await rig.until_reason("StartupTimeout", within_s=600)

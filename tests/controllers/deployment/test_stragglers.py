@@ -34,3 +34,25 @@ async def test_deletion_during_a_hanging_create_waits_for_its_end(rig: Rig) -> N
     rig.delete()
     await rig.until_gone(within_s=400)
     rig.assert_nothing_left()
+
+
+async def test_L4_a_server_whose_create_hangs_is_not_started_once_its_deletion_was_seen(rig: Rig) -> None:
+    rig.fault("delay", "POST", "/servers$", seconds=12)
+    rig.apply(replicas=1)
+    await rig.until(lambda: len(rig.servers) == 1)
+    before = len(list(rig.world.calls.since(0)))
+    rig.delete()
+    await rig.until_gone(within_s=400)
+    templates = [c.template for c in rig.world.calls.since(before)]
+    assert not any("user_data" in template or "action" in template for template in templates)
+    rig.assert_nothing_left()
+
+
+async def test_L4_nor_once_it_was_scaled_down(rig: Rig) -> None:
+    rig.fault("delay", "POST", "/servers$", seconds=12)
+    rig.apply(replicas=1)
+    await rig.until(lambda: len(rig.servers) == 1)
+    rig.apply(replicas=0)
+    await rig.until(lambda: rig.servers == [], within_s=400)
+    templates = [c.template for c in rig.world.calls.since(0)]
+    assert not any("user_data" in template or "action" in template for template in templates)

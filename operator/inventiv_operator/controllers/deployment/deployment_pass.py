@@ -30,7 +30,7 @@ from inventiv_operator.controllers.ledger_writer import LedgerWriter
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.cloud import IngressRule
 from inventiv_operator.domain.ids import Zone
-from inventiv_operator.domain.instance_facts import InstanceFacts, InstancePolicy
+from inventiv_operator.domain.instance_facts import InstanceFacts, InstancePolicy, is_under_way, settling
 from inventiv_operator.domain.instance_plan import plan_instance
 from inventiv_operator.domain.instance_steps import BeginServerDeletion, DeleteServer, Terminate
 from inventiv_operator.domain.ledger import (
@@ -87,6 +87,16 @@ class PassResult:
     reported: tuple[Suspect, ...] = ()
 
 
+def is_anything_under_way(snapshot: DeploymentLedger) -> bool:
+    """Whether a pass that only settles would have anything to do."""
+    servers = {row.instance_id: row for row in snapshot.resources if row.kind is ResourceKind.SERVER}
+    groups = (row for row in snapshot.resources if row.kind is ResourceKind.SECURITY_GROUP)
+    return any(is_under_way(i, servers.get(i.id)) for i in snapshot.instances) or any(
+        row.state is ResourceState.DELETING or (row.provider_ref is None and row.send_before is not None)
+        for row in groups
+    )
+
+
 class DeploymentPass:
     """Collaborators of one pass; made anew for each."""
 
@@ -140,6 +150,17 @@ class DeploymentPass:
         if all(each.facts.instance.state is InstanceState.GONE for each in driven):
             group_wait = await self._groups.remove()
         return self._result(driven, group_wait=group_wait, reported=reported)
+
+    async def settle(self) -> PassResult:
+        """Only what was begun is brought to its end: creates whose outcome is open, and deletions. What runs
+        is not touched, and nothing is made or started (L9).
+        """
+        policy = settling(self._services.timing)
+        views = await self._list_zones(max_age_s=POLL_S)
+        facts = await self._last_look(views, policy, None)
+        begun = [each for each in facts if is_under_way(each.instance, each.server)]
+        driven = await self._drive(begun, self._scene(policy, None))
+        return self._result(driven, group_wait=await self._groups.settle(), reported=())
 
     def _result(
         self, driven: tuple[Driven, ...], *, group_wait: Wait | None, reported: tuple[Suspect, ...]
@@ -243,6 +264,7 @@ class DeploymentPass:
         if not (plan.retire or instances):
             return
         template_hash = aim.policy.template_hash
+        self._in_flight.retire(plan.retire)
 
         async def note(conn: AsyncConnection[Any]) -> None:
             for instance_id in plan.retire:
@@ -269,6 +291,7 @@ class DeploymentPass:
         if not going:
             return
         reason = "DeploymentDeleted"
+        self._in_flight.retire(i.id for i in going)
 
         async def note(conn: AsyncConnection[Any]) -> None:
             for instance in going:
@@ -337,6 +360,7 @@ class DeploymentPass:
             policy=policy,
             template=template,
             starts=self._starts,
+            is_retired=self._in_flight.is_retired,
             deadline_s=self._deadline_s,
         )
 

@@ -70,6 +70,16 @@ class Groups:
                 waits.append(driven.wait)
         return waits[0] if waits else None
 
+    async def settle(self) -> Wait | None:
+        """What was begun, and nothing else; what that waits for, if anything."""
+        waits = []
+        for row in self.rows:
+            driven = await self._driver(row.zone).settle(row)
+            self._replace(row, driven.row)
+            if driven.wait is not None:
+                waits.append(driven.wait)
+        return waits[0] if waits else None
+
     def _driver(self, zone: Zone, *, tags: tuple[str, ...] = ()) -> GroupDriver:
         return GroupDriver(
             self._services,

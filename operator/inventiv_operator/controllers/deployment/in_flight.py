@@ -7,7 +7,7 @@ instance alone until it has ended.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from inventiv_operator.domain.ids import InstanceId
@@ -26,9 +26,18 @@ class InFlight(Generic[ResultT]):
 
     def __init__(self) -> None:
         self._tasks: dict[InstanceId, asyncio.Task[ResultT]] = {}
+        self._retired: set[InstanceId] = set()
 
     def __contains__(self, instance_id: object) -> bool:
         return instance_id in self._tasks
+
+    def retire(self, instance_ids: Iterable[InstanceId]) -> None:
+        """What is under way for these goes no further towards a start: they are being deleted, or lost."""
+        self._retired.update(i for i in instance_ids if i in self._tasks)
+
+    def is_retired(self, instance_id: InstanceId) -> bool:
+        """Whether a later pass has given it up while a step of this one was under way."""
+        return instance_id in self._retired
 
     async def run(
         self,
@@ -73,6 +82,7 @@ class InFlight(Generic[ResultT]):
         def forget(task: asyncio.Task[ResultT]) -> None:
             if self._tasks.get(instance_id) is task:
                 del self._tasks[instance_id]
+                self._retired.discard(instance_id)
 
         return forget
 

@@ -74,6 +74,8 @@ NOT_NOW = (OutOfStock, QuotaExceeded, Denied, Rejected)
 """Definite answers to a create that every other one would get as well, until something changes elsewhere."""
 LOOK_AGAIN = (NotFound, Precondition, InvalidArguments)
 """The server is not as the plan thought: read it before the next step."""
+TOWARDS_A_START = (CreateServer, SetCloudInit, PowerOn)
+"""Not for an instance that a later pass has begun to delete while a step was under way here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,7 @@ class InstanceDriver:
         refused: dict[type[Step], Wait] = {}
         for _ in range(MAX_STEPS):
             step = plan_instance(facts, now=self._services.clock.now(), policy=self._scene.policy)
-            wait = self._wait_before(step, refused)
+            wait = self._wait_before(step, facts, refused)
             if wait is not None:
                 return Driven(facts=facts, wait=wait)
             try:
@@ -122,12 +124,16 @@ class InstanceDriver:
                     return Driven(facts=facts, wait=refused[type(step)])
         return Driven(facts=facts, wait=LATER)
 
-    def _wait_before(self, step: Step, refused: dict[type[Step], Wait]) -> Wait | None:
+    def _wait_before(  # noqa: PLR0911 (a ladder)
+        self, step: Step, facts: InstanceFacts, refused: dict[type[Step], Wait]
+    ) -> Wait | None:
         """Why the step is not taken now, if so."""
         if isinstance(step, Wait):
             return step
         if type(step) in refused and not isinstance(step, DeleteVolume | LookAtVolume):
             return refused[type(step)]  # once in a pass is enough
+        if isinstance(step, TOWARDS_A_START) and self._scene.is_retired(facts.instance.id):
+            return QUEUED
         if self._scene.cloud.control.broken:
             return Wait(reason="Frozen", after_s=None, message=self._scene.cloud.control.broken)
         if isinstance(step, CreateServer) and self._scene.starts.stopped:

@@ -106,8 +106,18 @@ class ReadinessMemory:
             if readiness is not None:
                 self._see(key, organization_id, each, readiness)
 
+    def drop(self, instance_ids: Iterable[InstanceId]) -> None:
+        """These instances are going; others of the same key, of a new deployment of that name, stay."""
+        for instance_id in instance_ids:
+            watch = self._watches.pop(instance_id, None)
+            if watch is None:
+                continue
+            others = self._of_key.pop(watch.key, frozenset()) - {instance_id}
+            if others:
+                self._of_key[watch.key] = others
+
     def forget(self, key: Key) -> None:
-        """The deployment is going, or gone."""
+        """The deployment is gone, or has no probe any more."""
         for instance_id in self._of_key.pop(key, frozenset()):
             self._watches.pop(instance_id, None)
 

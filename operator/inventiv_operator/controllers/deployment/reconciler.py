@@ -133,8 +133,8 @@ class DeploymentReconciler:
     async def _settle_left_behind(
         self, key: Key, rows: Sequence[DeploymentRow], *, vanished: bool, deadline_s: float
     ) -> Result:
-        """Deletions that were seen go on without their object; an object that vanished unseen is lost
-        (L9).
+        """Deletions that were seen go on without their object; an object that vanished unseen is lost (L9),
+        and only what had begun for it is brought to its end.
         """
         result = DONE
         for row in rows:
@@ -159,6 +159,9 @@ class DeploymentReconciler:
             )
             async with self._desk.services.writing(row.organization_id) as conn:
                 await ledger.set_deployment_state(conn, row.id, to=DeploymentState.LOST)
+            return await self._removal.settle(row, key=key, deadline_s=deadline_s)
+        elif row.state is DeploymentState.LOST:
+            return await self._removal.settle(row, key=key, deadline_s=deadline_s)
         return DONE
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inventiv_operator.controllers.deployment.deployment_pass import PassResult
+from inventiv_operator.controllers.deployment.deployment_pass import PassResult, is_anything_under_way
 from inventiv_operator.controllers.deployment.desk import Desk, Reading, anything_open, record_of
 from inventiv_operator.controllers.deployment.prices import prices_of
 from inventiv_operator.controllers.deployment.status import Prices, StatusFacts, standings_of
@@ -22,7 +22,7 @@ from inventiv_operator.domain.ledger import (
 )
 from inventiv_operator.domain.verdict import Standing, Verdict
 from inventiv_operator.domain.waits import POLL_S, Wait
-from inventiv_operator.runtime.queue import Key
+from inventiv_operator.runtime.queue import DONE, Key, Lane, Result
 from inventiv_operator.store import ledger
 
 logger = logging.getLogger(__name__)
@@ -57,8 +57,9 @@ class Removal:
     async def advance(self, row: DeploymentRow, *, key: Key, deadline_s: float) -> Remains:
         """One pass towards nothing left."""
         desk = self._desk
-        desk.readiness.forget(key)
         reading = await desk.read(row)
+        # By instance, not by key: a new deployment of the same name may be under way already.
+        desk.readiness.drop(i.id for i in reading.ledger.instances)
         if not anything_open(reading.ledger):
             return await self._close(row, reading)
         cloud = reading.cloud
@@ -83,6 +84,25 @@ class Removal:
         )
         prices = await prices_of(cloud, standings)
         return self._left(reading, verdict, standings, wait_s=wait_s, prices=prices)
+
+    async def settle(self, row: DeploymentRow, *, key: Key, deadline_s: float) -> Result:
+        """One pass for a row that is `lost`: what had begun is brought to its end, what runs is left alone.
+
+        Wants no other pass once nothing is under way.
+        """
+        desk, organization = self._desk, str(row.organization_id)
+        reading = await desk.read(row)
+        cloud = reading.cloud
+        desk.in_flight.retire(i.id for i in reading.ledger.instances)
+        if not is_anything_under_way(reading.ledger):
+            return DONE
+        if isinstance(cloud, Refused):
+            return Result(
+                requeue_after_s=desk.intervals.steady_s, organization=organization, lane=Lane.DELETE
+            )
+        one = desk.new_pass(cloud, reading.ledger, key=key, record=record_of(row), deadline_s=deadline_s)
+        after_s = _next(await one.settle())[0]
+        return Result(requeue_after_s=after_s, organization=organization, lane=Lane.DELETE)
 
     async def _close(self, row: DeploymentRow, reading: Reading) -> Remains:
         async with self._desk.services.writing(row.organization_id) as conn:

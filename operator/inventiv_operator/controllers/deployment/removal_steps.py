@@ -93,7 +93,15 @@ class RemovalSteps:
             await self._client.delete_volume(volume.zone, ref_of(volume), api=api_of(volume))
         except NotFound:
             logger.debug("volume was gone already", extra={"volume_ref": volume.provider_ref})
-        return await self._ask_for_volume(facts, volume)
+        facts = await self._ask_for_volume(facts, volume)
+        if isinstance(facts.volume_sights.get(ref_of(volume)), Listed):
+            # Asking again at once brings the same answer: this volume waits for the next pass.
+            said = Unknown(
+                reason="Deleting",
+                message=f"volume {volume.provider_ref} is still there after its deletion was accepted",
+            )
+            return with_volume_sight(facts, ref_of(volume), said)
+        return facts
 
     async def look_at_volume(self, facts: InstanceFacts, volume: Resource) -> InstanceFacts:
         """The shared listing first: one call answers for all volumes of the zone that are still there."""

@@ -1,9 +1,10 @@
 """What all instances of one pass share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inventiv_operator.controllers.control import PositiveControl
-from inventiv_operator.domain.ids import CredentialId, DeploymentId, OrganizationId
+from inventiv_operator.domain.ids import CredentialId, DeploymentId, InstanceId, OrganizationId
 from inventiv_operator.domain.instance_facts import InstancePolicy
 from inventiv_operator.domain.start_record import StartRecord
 from inventiv_operator.scaleway.client import ScalewayClient
@@ -51,4 +52,5 @@ class Scene:
     policy: InstancePolicy
     template: Template | None
     starts: Starts
+    is_retired: Callable[[InstanceId], bool]  # by a later pass, while a step of this one was under way
     deadline_s: float  # monotonic; nothing new is begun after it, nothing under way is cut

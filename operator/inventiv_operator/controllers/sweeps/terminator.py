@@ -56,8 +56,8 @@ class Terminator:
         self._hurried.set()
 
     async def look(self) -> None:
-        """Enqueue what is closing, and what is open without a listed object: the reconciler asks for it
-        live.
+        """Enqueue what is closing or lost, and what is open without a listed object: the reconciler asks for
+        it live.
         """
         living = self._living()
         async with self._services.db.platform() as conn:
@@ -66,7 +66,8 @@ class Terminator:
             tenants = await organizations.all_open(conn)
         for organization_id, namespace, name, state in deployments:
             key = Key(DEPLOYMENT.kind, namespace, name)
-            is_leaving = state == DeploymentState.CLOSING
+            # A lost one may have had deletions under way; one at rest costs a read, and no call.
+            is_leaving = state in {DeploymentState.CLOSING, DeploymentState.LOST}
             if is_leaving or (state == DeploymentState.OPEN and _may_be_gone(key, living)):
                 self._enqueue(key, organization=str(organization_id), lane=Lane.DELETE)
         for tenant in tenants:
