@@ -40,7 +40,7 @@ from inventiv_operator.domain.instance_steps import (
     NoteStarted,
     NoteVolumeAbsent,
     PowerOn,
-    RecordRoot,
+    RecordVolume,
     Retire,
     SetCloudInit,
     SetIops,
@@ -147,7 +147,7 @@ def test_a_half_created_server_of_an_old_template_is_given_up() -> None:
 def test_the_root_volume_is_recorded_before_anything_is_done_to_its_server() -> None:
     rootless = (root_row(provider_ref=None, origin=None, state=ResourceState.INTENDED),)
     for given in (unstarted(), facts(), facts(**LEAVING)):
-        assert plan(replace(given, volumes=rootless)) == RecordRoot(attached())
+        assert plan(replace(given, volumes=rootless)) == RecordVolume(attached())
 
 
 # -- started -------------------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def test_a_terminate_passing_through_stopped_is_left_alone_for_a_while() -> None
 
 
 @pytest.mark.parametrize("state", [RUNNING, STOPPED])
-@pytest.mark.parametrize("volume_type", ["sbs_volume", "l_ssd", "scratch", "nobody knows"])
+@pytest.mark.parametrize("volume_type", ["sbs_volume", "l_ssd", "nobody knows"])
 def test_L7_what_is_not_ours_is_detached_first(state: str, volume_type: str) -> None:
     theirs = attached("theirs", slot="1", volume_type=volume_type)
     mixed = facts(sight=Listed(seen_server(state, volumes=(attached(), theirs))), **LEAVING)

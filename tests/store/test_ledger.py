@@ -238,6 +238,20 @@ async def test_the_id_of_what_an_intent_made_is_recorded_once(db: Database, tena
         await record(db, tenant, row.id, str(uuid4()))
 
 
+async def test_L5_a_volume_is_recorded_with_the_api_that_it_was_seen_in(db: Database, tenant: Tenant) -> None:
+    row = replace(tenant.server(), kind=ResourceKind.VOLUME, role="root", volume_api=VolumeApi.BLOCK)
+    await insert(db, tenant, row)
+    async with db.writing(tenant.organization_id, FENCE) as conn:
+        await ledger.record_present(
+            conn,
+            row.id,
+            provider_ref=ProviderRef(str(uuid4())),
+            origin=Origin.ANSWER,
+            volume_api=VolumeApi.INSTANCE,
+        )
+    assert (await one(db, tenant, row.id)).volume_api is VolumeApi.INSTANCE
+
+
 async def test_L4_an_intent_that_is_no_longer_wanted_keeps_going_with_the_id_that_was_found(
     db: Database, tenant: Tenant
 ) -> None:

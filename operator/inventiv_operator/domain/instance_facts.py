@@ -57,6 +57,14 @@ def going(timing: Timing) -> InstancePolicy:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftovers:
+    """A complete, fresh listing of a zone: volumes of both APIs that no row holds, and the servers there."""
+
+    volumes: tuple[SeenVolume, ...]
+    living: frozenset[ProviderRef]
+
+
 def settling(timing: Timing) -> InstancePolicy:
     """The policy of a deployment that is lost: what was begun ends, and nothing else is done (L9)."""
     return replace(going(timing), may_let_go=False, why_not="Lost")
@@ -71,6 +79,7 @@ class InstanceFacts:
     volumes: tuple[Resource, ...]
     sight: ServerSight
     volume_sights: Mapping[ProviderRef, VolumeSight] = field(default_factory=dict)
+    leftovers: Leftovers | None = None  # None: nobody looked for volumes that were left behind
     candidate: SeenServer | None = None  # in the listing, and fits the open intent
     listed_at: datetime | None = None  # when the listing began that `sight` and `candidate` come from
     group_ref: ProviderRef | None = None  # the security group, with its rules set

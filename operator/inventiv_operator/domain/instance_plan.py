@@ -15,17 +15,19 @@ from inventiv_operator.domain.instance_steps import (
     Fail,
     ForgetAttempt,
     LookAtServer,
+    LookForLeftovers,
     NoteReady,
     NoteServerAbsent,
     NoteStarted,
     PowerOn,
-    RecordRoot,
+    RecordVolume,
     Retire,
     SetCloudInit,
     Step,
 )
 from inventiv_operator.domain.ledger import InstanceState, Resource
-from inventiv_operator.domain.removal_plan import await_settling, plan_removal, unrecorded_root
+from inventiv_operator.domain.leftovers import Held, left_behind, may_have_left, unrecorded
+from inventiv_operator.domain.removal_plan import await_settling, plan_removal
 from inventiv_operator.domain.sight import Gone, Listed, NotListed, Unknown
 from inventiv_operator.domain.upkeep_plan import plan_upkeep
 from inventiv_operator.domain.waits import POLL_S, RETRY_S, Wait, patience_s
@@ -58,14 +60,12 @@ def _plan_failed(facts: InstanceFacts, *, now: datetime, policy: InstancePolicy)
     return Wait(reason=facts.instance.reason, after_s=left_s, message=facts.instance.message)
 
 
-def _plan_active(  # noqa: C901, PLR0911 (a ladder)
+def _plan_active(  # noqa: PLR0911 (a ladder)
     facts: InstanceFacts, *, now: datetime, policy: InstancePolicy
 ) -> Step:
     row = facts.server
     if row is None:
-        if not policy.may_let_go:
-            return Wait(reason=policy.why_not, after_s=None)
-        return Retire(reason="Vanished", message="the server was deleted outside of the operator")
+        return _give_up(policy)
     if row.provider_ref is None:
         return _plan_intent(facts, row, now=now, policy=policy)
     match facts.sight:
@@ -76,11 +76,11 @@ def _plan_active(  # noqa: C901, PLR0911 (a ladder)
                 return Wait(reason="Starting")  # the listing is older than its power-on
             return LookAtServer()
         case Gone():
-            return NoteServerAbsent()
+            return _plan_vanished(facts, row, policy=policy)
         case Listed(seen=seen):
-            root = unrecorded_root(facts, seen)
-            if root is not None:
-                return RecordRoot(root)
+            volume = unrecorded(facts, seen)
+            if volume is not None:
+                return RecordVolume(volume)
             if row.started_at is None:
                 return _plan_first_start(facts, row, seen, policy=policy)
             return _plan_started(facts, row, seen, now=now, policy=policy)
@@ -92,7 +92,8 @@ def _plan_intent(facts: InstanceFacts, row: Resource, *, now: datetime, policy: 
     if facts.candidate is not None:
         return AdoptServer(facts.candidate)
     if row.send_before is not None:
-        return await_settling(facts, row, now=now, timing=policy.timing) or ForgetAttempt()
+        settling = await_settling(facts, row, now=now, timing=policy.timing)
+        return settling or _plan_settled(facts, row, policy=policy)
     if facts.instance.template_hash != policy.template_hash and policy.may_start:
         return Retire(reason="TemplateChanged")  # nothing of it exists yet
     if not policy.may_create:
@@ -100,6 +101,31 @@ def _plan_intent(facts: InstanceFacts, row: Resource, *, now: datetime, policy: 
     if facts.group_ref is None:
         return Wait(reason="SecurityGroupNotReady")
     return CreateServer()
+
+
+def _plan_settled(facts: InstanceFacts, row: Resource, *, policy: InstancePolicy) -> Step:
+    """No server came of the attempt; but a volume of one that was deleted since may have stayed."""
+    if not may_have_left(facts, row):
+        return ForgetAttempt()
+    if facts.leftovers is None:
+        return LookForLeftovers()
+    left = left_behind(facts, row, facts.leftovers, timing=policy.timing)
+    if left is None or isinstance(left, Held):
+        return ForgetAttempt()  # should that server still show, its attempt tag tells that it is a duplicate
+    return _give_up(policy)
+
+
+def _plan_vanished(facts: InstanceFacts, row: Resource, *, policy: InstancePolicy) -> Step:
+    """Its removal looks for the root volume while the ledger still holds the server; its successor need not
+    wait for that.
+    """
+    return _give_up(policy) if may_have_left(facts, row) else NoteServerAbsent()
+
+
+def _give_up(policy: InstancePolicy) -> Step:
+    if not policy.may_let_go:
+        return Wait(reason=policy.why_not, after_s=None)
+    return Retire(reason="Vanished", message="the server was deleted outside of the operator")
 
 
 def _plan_first_start(  # noqa: PLR0911 (a ladder)

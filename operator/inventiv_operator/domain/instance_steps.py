@@ -27,8 +27,8 @@ class AdoptServer:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordRoot:
-    """The root volume shows only now: write down its id before anything else happens to the server."""
+class RecordVolume:
+    """A volume that came with the server shows only now: write down its id before anything else happens."""
 
     volume: AttachedVolume
 
@@ -133,6 +133,11 @@ class LookAtServer:
 
 
 @dataclass(frozen=True, slots=True)
+class LookForLeftovers:
+    """The id of its root volume was never learnt: list the volumes of its zone that no row holds."""
+
+
+@dataclass(frozen=True, slots=True)
 class NoteServerAbsent:
     pass
 
@@ -167,7 +172,7 @@ Step = (
     | CreateServer
     | ForgetAttempt
     | AdoptServer
-    | RecordRoot
+    | RecordVolume
     | SetCloudInit
     | UpkeepStep
     | PowerOn
@@ -180,6 +185,7 @@ Step = (
     | Terminate
     | DeleteServer
     | LookAtServer
+    | LookForLeftovers
     | NoteServerAbsent
     | DeleteVolume
     | LookAtVolume

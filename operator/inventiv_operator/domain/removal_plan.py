@@ -20,17 +20,18 @@ from inventiv_operator.domain.instance_steps import (
     DetachVolume,
     LookAtServer,
     LookAtVolume,
+    LookForLeftovers,
     NoteInstanceGone,
     NoteServerAbsent,
     NoteVolumeAbsent,
-    RecordRoot,
+    RecordVolume,
     Step,
     Terminate,
 )
 from inventiv_operator.domain.intents import Timing, is_settled, settled_at
 from inventiv_operator.domain.ledger import Resource, ResourceState
+from inventiv_operator.domain.leftovers import Held, Unclear, left_behind, may_have_left, unrecorded
 from inventiv_operator.domain.sight import Gone, Listed, NotListed, Unknown
-from inventiv_operator.domain.upkeep_plan import ROOT_ROLE
 from inventiv_operator.domain.waits import RETRY_S, Wait, patience_s
 
 PASSING_THROUGH_S = 60.0
@@ -81,24 +82,17 @@ def await_settling(facts: InstanceFacts, row: Resource, *, now: datetime, timing
     )
 
 
-def unrecorded_root(facts: InstanceFacts, seen: SeenServer) -> AttachedVolume | None:
-    """The root volume of a server that is ours, where the ledger does not know its id yet."""
-    known = {volume.provider_ref for volume in facts.volumes}
-    if not any(v.role == ROOT_ROLE and v.provider_ref is None for v in facts.volumes):
-        return None
-    return next((v for v in seen.volumes if v.slot == "0" and v.ref not in known), None)
-
-
 def _plan_server(  # noqa: PLR0911 (a ladder)
     facts: InstanceFacts, row: Resource, *, now: datetime, timing: Timing
 ) -> Step:
     if row.provider_ref is None:
         if facts.candidate is not None:
             return AdoptServer(facts.candidate)
-        return await_settling(facts, row, now=now, timing=timing) or NoteServerAbsent()
+        settling = await_settling(facts, row, now=now, timing=timing)
+        return settling or _plan_end_of_server(facts, row, now=now, timing=timing)
     match facts.sight:
-        case Listed(seen=seen) if (root := unrecorded_root(facts, seen)) is not None:
-            return RecordRoot(root)
+        case Listed(seen=seen) if (volume := unrecorded(facts, seen)) is not None:
+            return RecordVolume(volume)
     if row.state is not ResourceState.DELETING:
         return BeginServerDeletion()
     match facts.sight:
@@ -108,11 +102,38 @@ def _plan_server(  # noqa: PLR0911 (a ladder)
         case NotListed():
             return LookAtServer()
         case Gone():
-            return NoteServerAbsent()
+            return _plan_end_of_server(facts, row, now=now, timing=timing)
         case Listed(seen=seen):
             return _plan_termination(facts, row, seen, now=now)
         case _:
             assert_never(facts.sight)
+
+
+def _plan_end_of_server(facts: InstanceFacts, row: Resource, *, now: datetime, timing: Timing) -> Step:
+    """Its tombstone comes after the ids of what it may have left behind: afterwards nothing leads to them."""
+    if not may_have_left(facts, row):
+        return NoteServerAbsent()
+    if facts.leftovers is None:
+        return LookForLeftovers()
+    match left_behind(facts, row, facts.leftovers, timing=timing):
+        case AttachedVolume() as volume:
+            return RecordVolume(volume)
+        case Unclear(refs=refs):
+            message = (
+                f"one of the volumes {', '.join(refs)} in {row.zone} may have been left behind by a server"
+                f" that was deleted outside of the operator, and nothing tells which: delete it at Scaleway,"
+                " or give those that are yours a tag, and this goes on"
+            )
+            poll_s = max(RETRY_S, patience_s(row.changed_at, now=now))
+            return Wait(reason="DeletionStuck", after_s=poll_s, message=message)
+        case Held(refs=refs):
+            message = f"volume {refs[0]} in {row.zone} belongs to a server that does not show (yet)"
+            poll_s = patience_s(row.changed_at, now=now)
+            return Wait(reason="CreateSettling", after_s=poll_s, message=message)
+        case None:
+            return NoteServerAbsent()
+        case never:
+            assert_never(never)
 
 
 def _plan_termination(facts: InstanceFacts, row: Resource, seen: SeenServer, *, now: datetime) -> Step:
@@ -139,7 +160,7 @@ def _plan_volume(  # noqa: PLR0911 (a ladder)
     facts: InstanceFacts, row: Resource, *, now: datetime
 ) -> Step:
     if row.provider_ref is None:
-        return NoteVolumeAbsent(row)  # its server was never created, or was adopted with its volumes' ids
+        return NoteVolumeAbsent(row)  # its server left nothing: never made, or looked for in vain
     sight = facts.volume_sights.get(row.provider_ref, NotListed())
     poll_s = patience_s(row.changed_at, now=now)
     match sight:

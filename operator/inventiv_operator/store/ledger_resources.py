@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from psycopg import AsyncConnection
 
+from inventiv_operator.domain.cloud import VolumeApi
 from inventiv_operator.domain.ids import ProviderRef, ResourceId
 from inventiv_operator.domain.ledger import TRANSITIONS, NewResource, Origin, ResourceState
 from inventiv_operator.store import rows
@@ -40,6 +41,7 @@ RETURNING id
 """
 _RECORD_PRESENT: Final = """
 UPDATE cloud_resources SET provider_ref = %(ref)s, origin = %(origin)s, changed_at = ledger_now(),
+    volume_api = coalesce(%(volume_api)s, volume_api),
     state = CASE state WHEN 'intended' THEN 'present' ELSE state END
 WHERE id = %(id)s AND state IN ('intended', 'deleting') AND provider_ref IS NULL
 RETURNING id
@@ -112,15 +114,28 @@ async def clear_send(conn: AsyncConnection[Any], id: ResourceId) -> None:
 
 
 async def record_present(
-    conn: AsyncConnection[Any], id: ResourceId, *, provider_ref: ProviderRef, origin: Origin
+    conn: AsyncConnection[Any],
+    id: ResourceId,
+    *,
+    provider_ref: ProviderRef,
+    origin: Origin,
+    volume_api: VolumeApi | None = None,
 ) -> None:
     """The id of what an intent made. An intent that is no longer wanted goes on `deleting`, with the id.
+
+    `volume_api` of a volume as it was seen, whatever the intent expected; None keeps what is noted.
 
     Raises:
         Conflict: it has an id, or is in a final state.
         IdTaken: another row has this id (at the end of the transaction's block).
     """
-    await _all(conn, _RECORD_PRESENT, {"id": id, "ref": provider_ref, "origin": origin.value}, number=1)
+    values = {
+        "id": id,
+        "ref": provider_ref,
+        "origin": origin.value,
+        "volume_api": None if volume_api is None else volume_api.value,
+    }
+    await _all(conn, _RECORD_PRESENT, values, number=1)
 
 
 async def advance(

@@ -32,7 +32,7 @@ from inventiv_operator.domain.cloud import IngressRule
 from inventiv_operator.domain.ids import Zone
 from inventiv_operator.domain.instance_facts import InstanceFacts, InstancePolicy, is_under_way, settling
 from inventiv_operator.domain.instance_plan import plan_instance
-from inventiv_operator.domain.instance_steps import BeginServerDeletion, DeleteServer, Terminate
+from inventiv_operator.domain.instance_steps import BeginServerDeletion, DeleteServer, RecordVolume, Terminate
 from inventiv_operator.domain.ledger import (
     DeploymentLedger,
     InstanceState,
@@ -53,7 +53,7 @@ from inventiv_operator.store.errors import IdTaken
 
 logger = logging.getLogger(__name__)
 
-ENDS_A_SERVER = (BeginServerDeletion, Terminate, DeleteServer)
+ENDS_A_SERVER = (BeginServerDeletion, Terminate, DeleteServer, RecordVolume)  # the last: right before it
 AT_ONCE = 24
 """Instances that are driven at once: enough to keep the gate busy, and each one's calls close together, so
 that the window in which a create may leave is not spent in a queue.

@@ -27,13 +27,14 @@ from inventiv_operator.domain.instance_steps import (
     LearnSize,
     LookAtServer,
     LookAtVolume,
+    LookForLeftovers,
     NoteInstanceGone,
     NoteReady,
     NoteServerAbsent,
     NoteStarted,
     NoteVolumeAbsent,
     PowerOn,
-    RecordRoot,
+    RecordVolume,
     Retire,
     SetCloudInit,
     SetIops,
@@ -160,8 +161,10 @@ class InstanceDriver:
                 return await starts.create(facts)
             case AdoptServer(seen=seen):
                 return await starts.record(facts, seen, origin=Origin.ADOPTED)
-            case RecordRoot(volume=root):
-                return await starts.record_root(facts, root)
+            case RecordVolume(volume=seen_volume):
+                return await starts.record_volume(facts, seen_volume)
+            case LookForLeftovers():
+                return await removal.look_for_leftovers(facts)
             case ForgetAttempt():
                 return await starts.forget_attempt(facts)
             case SetCloudInit():

@@ -9,7 +9,7 @@ from uuid import uuid4
 from psycopg import AsyncConnection
 
 from inventiv_operator.controllers.ledger_writer import Operation
-from inventiv_operator.domain.cloud import GB, SeenServer, volume_api_of
+from inventiv_operator.domain.cloud import GB, AttachedVolume, SeenServer, volume_api_of
 from inventiv_operator.domain.ids import DeploymentId, ProviderRef, ResourceId
 from inventiv_operator.domain.instance_facts import InstanceFacts
 from inventiv_operator.domain.ledger import (
@@ -24,6 +24,8 @@ from inventiv_operator.domain.ledger import (
 from inventiv_operator.domain.start_record import StartRecord
 from inventiv_operator.domain.upkeep_plan import ROOT_ROLE
 from inventiv_operator.store import ledger
+
+ROLE_MAX_CHARS = 80
 
 
 def in_order(*operations: Operation) -> Operation:
@@ -102,37 +104,61 @@ def server_recorded(
         and volume.ref not in known
         and (origin is Origin.CREATED or volume.volume_type == "scratch")
     ]
-    new_rows = [
-        NewResource(
-            id=ResourceId(uuid4()),
-            organization_id=row.organization_id,
-            credential_id=row.credential_id,
-            deployment_id=row.deployment_id,
-            instance_id=row.instance_id,
-            kind=ResourceKind.VOLUME,
-            role=f"extra-{volume.slot}",
-            zone=row.zone,
-            volume_api=volume_api_of(volume.volume_type),
-            size_gb=None if volume.size_bytes is None else volume.size_bytes // GB,
-            state=ResourceState.PRESENT,
-            provider_ref=volume.ref,
-            origin=volume_origin,
-        )
-        for volume in extra
-    ]
+    new_rows = [extra_volume(facts, row, volume, origin=volume_origin) for volume in extra]
 
     async def write(conn: AsyncConnection[Any]) -> None:
         await ledger.record_present(conn, row.id, provider_ref=seen.ref, origin=origin)
         if root is not None and root_seen is not None:
-            await ledger.record_present(conn, root.id, provider_ref=root_seen.ref, origin=volume_origin)
+            await root_recorded(root, root_seen, origin=volume_origin)(conn)
         if new_rows:
             await ledger.insert_resources(conn, new_rows)
 
     volumes = facts.volumes
     if root is not None and root_seen is not None:
-        present = recorded(root, root_seen.ref, origin=volume_origin, now=now)
+        present = recorded_volume(root, root_seen, origin=volume_origin, now=now)
         volumes = tuple(present if volume.id == root.id else volume for volume in volumes)
     return write, (*volumes, *(new.as_row(now=now) for new in new_rows))
+
+
+def extra_volume(
+    facts: InstanceFacts, server: Resource, volume: AttachedVolume, *, origin: Origin
+) -> NewResource:
+    """A row for a volume that came with the server, and that no intent asked for."""
+    role = f"extra-{volume.slot}"
+    if any(row.role == role for row in facts.volumes):
+        role = f"extra-{volume.ref}"[:ROLE_MAX_CHARS]  # another one was seen in that slot before
+    return NewResource(
+        id=ResourceId(uuid4()),
+        organization_id=server.organization_id,
+        credential_id=server.credential_id,
+        deployment_id=server.deployment_id,
+        instance_id=server.instance_id,
+        kind=ResourceKind.VOLUME,
+        role=role,
+        zone=server.zone,
+        volume_api=volume_api_of(volume.volume_type),
+        size_gb=None if volume.size_bytes is None else volume.size_bytes // GB,
+        state=ResourceState.PRESENT,
+        provider_ref=volume.ref,
+        origin=origin,
+    )
+
+
+def root_recorded(root: Resource, seen: AttachedVolume, *, origin: Origin) -> Operation:
+    """Its id, and the API it really belongs to: the image decides that, not what the create call named."""
+    api = volume_api_of(seen.volume_type)
+
+    async def write(conn: AsyncConnection[Any]) -> None:
+        await ledger.record_present(conn, root.id, provider_ref=seen.ref, origin=origin, volume_api=api)
+
+    return write
+
+
+def recorded_volume(row: Resource, seen: AttachedVolume, *, origin: Origin, now: datetime) -> Resource:
+    """The intent of a volume as the ledger holds it once its id is known."""
+    return replace(
+        recorded(row, seen.ref, origin=origin, now=now), volume_api=volume_api_of(seen.volume_type)
+    )
 
 
 def recorded(row: Resource, ref: ProviderRef, *, origin: Origin, now: datetime) -> Resource:

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 STUCK_AFTER_S = 900.0
 """A deletion that has been under way for so long needs a person; it goes on all the same."""
+STUCK = "DeletionStuck"
 SHOWN = 8
 
 
@@ -75,8 +76,8 @@ class Removal:
             if not anything_open(after.ledger):
                 return await self._close(row, after)
             reading = after
-        wait_s, said = _next(result)
-        verdict = self._verdict(_rows_left(result), said=said)
+        wait_s, said, reason = _next(result)
+        verdict = self._verdict(_rows_left(result), said=said, reason=reason)
         standings = tuple(
             Standing(facts=d.facts, wait=d.wait)
             for d in result.driven
@@ -133,7 +134,7 @@ class Removal:
     def _verdict(self, rows: Sequence[Resource], *, said: str, reason: str = "") -> Verdict:
         since = min((row.changed_at for row in rows if row.state is ResourceState.DELETING), default=None)
         age_s = 0.0 if since is None else (self._desk.services.clock.now() - since).total_seconds()
-        word = "DeletionStuck" if age_s > STUCK_AFTER_S else reason or "Deleting"
+        word = STUCK if age_s > STUCK_AFTER_S else reason or "Deleting"
         left = f"still there: {_summary(rows)}"
         return _deleting(word, f"{said}; {left}" if said else left)
 
@@ -154,13 +155,16 @@ def _rows_left(result: PassResult) -> list[Resource]:
     return [*servers, *volumes, *result.groups]
 
 
-def _next(result: PassResult) -> tuple[float, str]:
-    """When to look again, and what is waited for in words."""
+def _next(result: PassResult) -> tuple[float, str, str]:
+    """When to look again, what is waited for in words, and the reason where a person must settle it."""
     waits: list[Wait] = [d.wait for d in result.driven if d.facts.instance.state is not InstanceState.GONE]
     if result.group_wait is not None:
         waits.append(result.group_wait)
     after_s = min((w.after_s for w in waits if w.after_s is not None), default=POLL_S)
-    return after_s, next((w.message for w in waits if w.message), "")
+    stuck = next((w for w in waits if w.reason == STUCK), None)
+    if stuck is not None:
+        return after_s, stuck.message, stuck.reason
+    return after_s, next((w.message for w in waits if w.message), ""), ""
 
 
 def _summary(rows: Sequence[Resource]) -> str:

@@ -18,11 +18,12 @@ from inventiv_operator.controllers.ledger_writer import LedgerWriter, Operation
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.cloud import STOPPING, AttachedVolume, Listing, SeenVolume, VolumeApi
 from inventiv_operator.domain.ids import Zone
-from inventiv_operator.domain.instance_facts import InstanceFacts
+from inventiv_operator.domain.instance_facts import InstanceFacts, Leftovers
 from inventiv_operator.domain.ledger import InstanceState, Resource, ResourceState
 from inventiv_operator.domain.sight import Gone, Listed, NotListed, Unknown
 from inventiv_operator.domain.waits import POLL_S
 from inventiv_operator.scaleway.errors import NotFound, ScalewayError
+from inventiv_operator.store import ledger
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,20 @@ class RemovalSteps:
         if going:
             rows = tuple(self._deleting(v) if v.state in LIVING else v for v in rows)
         return replace(facts, server=None, volumes=rows)
+
+    async def look_for_leftovers(self, facts: InstanceFacts) -> InstanceFacts:
+        """Volumes first, then servers, then the ledger: what is made or recorded meanwhile is no leftover."""
+        zone, organization_id = facts.instance.zone, self._scene.cloud.organization_id
+        listings = [
+            await self._client.volumes(zone, max_age_s=0.0),
+            await self._client.local_volumes(zone, max_age_s=0.0),
+        ]
+        servers = await self._client.servers(zone, max_age_s=0.0)
+        async with self._services.db.reading(organization_id) as conn:
+            rows = await ledger.credential_resources(conn, self._scene.cloud.credential_id)
+        held = {row.provider_ref for row in rows}
+        volumes = tuple(v for listing in listings for v in listing.items.values() if v.ref not in held)
+        return replace(facts, leftovers=Leftovers(volumes=volumes, living=frozenset(servers.items)))
 
     async def delete_volume(self, facts: InstanceFacts, volume: Resource) -> InstanceFacts:
         if volume.state is not ResourceState.DELETING:

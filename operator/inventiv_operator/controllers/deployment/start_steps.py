@@ -11,9 +11,12 @@ from uuid import uuid4
 from psycopg import AsyncConnection
 
 from inventiv_operator.controllers.deployment.ledger_notes import (
+    extra_volume,
     in_order,
     instance_moved,
     recorded,
+    recorded_volume,
+    root_recorded,
     server_recorded,
     starts_noted,
 )
@@ -33,10 +36,11 @@ from inventiv_operator.domain.intents import (
     ORGANIZATION_TAG,
 )
 from inventiv_operator.domain.ledger import InstanceState, Origin, Resource
+from inventiv_operator.domain.leftovers import ROOT_SLOT, open_root
 from inventiv_operator.domain.prepared import tags_digest
 from inventiv_operator.domain.sight import Listed
 from inventiv_operator.domain.start_record import StartRecord, after_failure, after_ready
-from inventiv_operator.domain.upkeep_plan import ROOT_ROLE, settings_of
+from inventiv_operator.domain.upkeep_plan import settings_of
 from inventiv_operator.store import ledger
 from inventiv_operator.store.errors import IdTaken
 
@@ -92,18 +96,27 @@ class StartSteps:
         server = recorded(row, seen.ref, origin=origin, now=now)
         return replace(facts, server=server, volumes=volumes, sight=Listed(seen), candidate=None)
 
-    async def record_root(self, facts: InstanceFacts, volume: AttachedVolume) -> InstanceFacts:
-        root = next(row for row in facts.volumes if row.role == ROOT_ROLE)
+    async def record_volume(self, facts: InstanceFacts, volume: AttachedVolume) -> InstanceFacts:
+        """The root's id for its intent; scratch, which nobody asked for, gets a row of its own."""
+        server, now = row_of(facts.server), self._services.clock.now()
+        root = open_root(facts) if volume.slot == ROOT_SLOT else None
+        if root is not None:
+            await self._write_volume(root, volume, root_recorded(root, volume, origin=Origin.ADOPTED))
+            return with_volume(facts, recorded_volume(root, volume, origin=Origin.ADOPTED, now=now))
+        new = extra_volume(facts, server, volume, origin=Origin.ADOPTED)
 
         async def note(conn: AsyncConnection[Any]) -> None:
-            await ledger.record_present(conn, root.id, provider_ref=volume.ref, origin=Origin.ADOPTED)
+            await ledger.insert_resources(conn, [new])
 
+        await self._write_volume(server, volume, note)
+        return replace(facts, volumes=(*facts.volumes, new.as_row(now=now)))
+
+    async def _write_volume(self, row: Resource, volume: AttachedVolume, operation: Operation) -> None:
         try:
-            await self._write(note)
+            await self._write(operation)
         except IdTaken as error:
-            raise await held_elsewhere(self._writer, root, volume.ref, what="volume") from error
-        now = self._services.clock.now()
-        return with_volume(facts, recorded(root, volume.ref, origin=Origin.ADOPTED, now=now))
+            raise await held_elsewhere(self._writer, row, volume.ref, what="volume") from error
+        logger.info("volume recorded", extra={"volume_ref": volume.ref})
 
     async def forget_attempt(self, facts: InstanceFacts) -> InstanceFacts:
         row = row_of(facts.server)
