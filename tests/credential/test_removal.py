@@ -200,6 +200,19 @@ async def test_the_terminator_finds_what_has_no_object_and_what_is_closing(bench
     assert key not in bench.queued
 
 
+async def test_L9_the_terminator_looks_after_what_had_begun_for_a_lost_deployment(bench: Bench) -> None:
+    await bench.made()
+    deployment_id, row = await open_deployment(bench), await bench.row()
+    key = Key("Deployment", bench.name, "llama")
+    bench.living = {key}
+    await bench.terminator.look()
+    assert key not in bench.queued
+    async with bench.services.writing(row.organization_id) as conn:
+        await ledger.set_deployment_state(conn, deployment_id, to=DeploymentState.LOST)
+    await bench.terminator.look()
+    assert key in bench.queued
+
+
 async def test_T5_after_a_forced_finalizer_the_terminator_ends_it(bench: Bench) -> None:
     await bench.made()
     bench.cluster.vanish(CREDENTIAL, bench.name, "scaleway")
