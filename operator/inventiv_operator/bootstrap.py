@@ -57,6 +57,8 @@ ENDINGS: Final = (StartError, CannotStart, AccessError, Fatal, KopfStopped)
 """Waiting does not help: the text is one line for people, the exit code 1."""
 DRAIN_S: Final = 20.0
 WAIT_S: Final = 2.0
+CLOCK: Final = "clock"
+"""Whether it goes with the database's; who leads is not asked for readiness, but whether this one could."""
 
 AnswerT = TypeVar("AnswerT")
 
@@ -131,7 +133,7 @@ async def operator(
         keyring.current()
         registry = new_registry()
         leader = LeaderMetrics(registry)
-        health = Health(checks=(DATABASE, KUBERNETES, CRDS, RBAC))
+        health = Health(checks=(DATABASE, KUBERNETES, CRDS, RBAC, CLOCK))
         await _serve(stack, settings, health=health, registry=registry)
         access = ClusterAccess(clock=clock)
         with contextlib.suppress(KubeError):  # a plugin that does not answer may do so later
@@ -179,6 +181,13 @@ def _wire(
     def stop_probing() -> None:
         controllers.readiness.forget_all()
 
+    def say_of_clock(problem: str) -> None:
+        if problem:
+            health.fail(CLOCK, problem)
+        else:
+            health.ok(CLOCK)
+
+    say_of_clock("")
     lease = Lease(
         parts.database,
         holder=parts.holder,
@@ -187,6 +196,7 @@ def _wire(
         clock=parts.clock,
         on_gained=look_at_everything,
         on_lost=stop_probing,
+        on_clock=say_of_clock,
         metrics=leader,
     )
     surroundings = Surroundings(

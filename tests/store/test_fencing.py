@@ -3,6 +3,7 @@
 # ruff: noqa: PT012 (what is tested is a body)
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -174,7 +175,7 @@ async def test_shards_are_led_apart(own_place: Place, first: Database) -> None:
 
 async def test_a_lease_is_not_believed_longer_than_it_lasts(own_place: Place, first: Database) -> None:
     clock = SetClock()
-    lease = Lease(first, holder="only", clock=clock, duration_s=15.0)
+    lease = Lease(first, holder="only", clock=clock, duration_s=15.0, max_clock_difference_s=math.inf)
     assert await lease.take_or_renew()
     clock.advance(14.9)
     assert lease.fence().epoch == 1
@@ -192,7 +193,9 @@ async def test_metrics_say_who_leads_and_nobody_before_and_after(own_place: Plac
 
     metrics = LeaderMetrics(registry)
     assert leads() == 0.0
-    lease = Lease(first, holder="only", clock=clock, duration_s=15.0, metrics=metrics)
+    lease = Lease(
+        first, holder="only", clock=clock, duration_s=15.0, max_clock_difference_s=math.inf, metrics=metrics
+    )
     assert leads() == 0.0
     await lease.take_or_renew()
     assert leads() == 1.0

@@ -8,14 +8,15 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from psycopg import AsyncConnection
 
 from inventiv_operator.domain.ledger import Fence
 from inventiv_operator.runtime.clock import Clock, SystemClock
 from inventiv_operator.runtime.leader_metrics import LeaderMetrics
+from inventiv_operator.store.clocks import MAX_DIFFERENCE_S, ClockCheck, database_time
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import CannotStart, DatabaseUnavailable, Fenced, StoreError
 
@@ -30,7 +31,7 @@ _TAKE = "SELECT take_lease(%s, %s, %s)"
 _RENEW = """
 UPDATE operator_lease SET expires_at = clock_timestamp() + %(duration)s
 WHERE shard = %(shard)s AND holder = %(holder)s AND epoch = %(epoch)s
-RETURNING epoch
+RETURNING clock_timestamp()
 """
 _RELEASE = """
 UPDATE operator_lease SET expires_at = clock_timestamp()
@@ -39,6 +40,10 @@ WHERE shard = %(shard)s AND holder = %(holder)s AND epoch = %(epoch)s
 
 
 def _nothing() -> None:
+    return
+
+
+def _tell_nobody(_: str) -> None:
     return
 
 
@@ -56,8 +61,13 @@ class Lease:
         clock: Clock | None = None,
         on_gained: Callable[[], None] = _nothing,
         on_lost: Callable[[], None] = _nothing,
+        max_clock_difference_s: float = MAX_DIFFERENCE_S,
+        on_clock: Callable[[str], None] = _tell_nobody,
         metrics: LeaderMetrics | None = None,
     ) -> None:
+        """`on_clock` is told why this process may not lead when its clock goes wrong, and an empty text when
+        it goes right again.
+        """
         self._database = database
         self._holder = holder
         self._shard = shard
@@ -66,6 +76,10 @@ class Lease:
         self._clock = clock or SystemClock()
         self._on_gained = on_gained
         self._on_lost = on_lost
+        self._on_clock = on_clock
+        self._clocks = ClockCheck(
+            self._clock, max_difference_s=max_clock_difference_s, tell=self._say_of_clock
+        )
         self._epoch: int | None = None
         self._good_until_s = 0.0
         self._held = asyncio.Event()
@@ -92,16 +106,26 @@ class Lease:
         await self._held.wait()
 
     async def take_or_renew(self) -> bool:
-        """One attempt; whether the lease is held after it.
+        """One attempt; whether the lease is held after it. Not held by one whose clock goes wrong.
 
         Raises:
             DatabaseUnavailable: nothing is known; a lease that was held stays so until it runs out.
         """
-        asked_at_s = self._clock.monotonic()
+        asked_at_s, asked_at = self._clock.monotonic(), self._clock.now()
         async with self._database.platform() as conn:
-            epoch = await self._take(conn) if self._epoch is None else await self._renew(conn, self._epoch)
+            if self._epoch is None:
+                if not self._clocks.goes_with(await database_time(conn), asked_at=asked_at):
+                    return False
+                epoch, theirs = await self._take(conn), None
+            else:
+                epoch, theirs = self._epoch, await self._renew(conn, self._epoch)
+                if theirs is None:
+                    epoch = None
         if epoch is None:
             self._lose("another process took it over")
+            return False
+        if theirs is not None and not self._clocks.goes_with(theirs, asked_at=asked_at):
+            await self.release()
             return False
         self._good_until_s = asked_at_s + self._duration_s
         if self._epoch != epoch:
@@ -155,12 +179,13 @@ class Lease:
             stopping.cancel()
             sleeping.cancel()
 
-    async def _take(self, conn: AsyncConnection[tuple[object, ...]]) -> int | None:
+    async def _take(self, conn: AsyncConnection[Any]) -> int | None:
         cursor = await conn.execute(_TAKE, (self._shard, self._holder, timedelta(seconds=self._duration_s)))
         row = await cursor.fetchone()
         return None if row is None or row[0] is None else int(str(row[0]))
 
-    async def _renew(self, conn: AsyncConnection[tuple[object, ...]], epoch: int) -> int | None:
+    async def _renew(self, conn: AsyncConnection[Any], epoch: int) -> datetime | None:
+        """The database's time; None: another process took it over."""
         cursor = await conn.execute(
             _RENEW,
             {
@@ -170,7 +195,15 @@ class Lease:
                 "epoch": epoch,
             },
         )
-        return None if await cursor.fetchone() is None else epoch
+        row = await cursor.fetchone()
+        return None if row is None else row[0]
+
+    def _say_of_clock(self, problem: str) -> None:
+        if problem:
+            logger.warning("not leading: %s", problem, extra={"shard": self._shard})
+        else:
+            logger.info("the clock goes right again", extra={"shard": self._shard})
+        self._on_clock(problem)
 
     def _lose(self, why: str) -> None:
         if self._epoch is None:
