@@ -67,7 +67,7 @@ class Leftovers:
 
 def settling(timing: Timing) -> InstancePolicy:
     """The policy of a deployment that is lost: what was begun ends, and nothing else is done (L9)."""
-    return replace(going(timing), may_let_go=False, why_not="Lost")
+    return replace(going(timing), may_let_go=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
