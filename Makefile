@@ -25,7 +25,7 @@ demo: $(STAMP) ## instances from kubectl apply to Ready and back to nothing, on 
 
 test: $(STAMP) ## everything, with coverage (ARGS="-k name" for less)
 	@$(BIN)/inventiv-local build
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
 lint: $(STAMP) ## ruff, import contracts, hadolint
 	@$(BIN)/ruff check .
