@@ -16,6 +16,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,8 +90,9 @@ def installed_stack(stack: Stack) -> Stack:
     return stack
 
 
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[Database]:
+@contextmanager
+def fresh_database(stack: Stack) -> Iterator[Database]:
+    """Dropped at the end, also when a test stopped the server."""
     name = f"test_{secrets.token_hex(6)}"
     stack.new_database(name)
     server = stack.database
@@ -103,6 +105,12 @@ def database(stack: Stack) -> Iterator[Database]:
     if not stack.is_running(Part.POSTGRES):
         stack.start(Part.POSTGRES)
     server.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def database(stack: Stack) -> Iterator[Database]:
+    with fresh_database(stack) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.tenant import FAST_WORLD
 from local_stack import installation, sample_tenant
 from local_stack.api_client import ApiClient, is_ready
 from local_stack.parts import operator_environment
@@ -32,14 +33,6 @@ HERE = Path(__file__).parent
 NAMESPACE = "boundary"
 WITHIN_S = 60.0
 PHASES = ("create", "scale-down", "delete")
-FAST_WORLD = {
-    "boot_s": 0.3,
-    "allocate_s": 0.1,
-    "guest_s": 0.0,
-    "terminate_s": 0.3,
-    "detach_s": 0.1,
-    "delete_detach_s": 0.1,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,31 +1,19 @@
-import secrets
 from collections.abc import Iterator
 
 import pytest
 
 from e2e.proxy import CuttableProxy
 from e2e.tenant import FAST_WORLD, Tenant
-from local_stack.parts import Part
 from local_stack.simulator_client import SimulatorClient, new_key
 from local_stack.stack import Stack
-from stack_fixtures import Database, remove_our_objects
+from stack_fixtures import Database, fresh_database, remove_our_objects
 
 
 @pytest.fixture
 def database(stack: Stack) -> Iterator[Database]:
     """One for each test: every simulator draws the same ids, and the ledger holds each of them once."""
-    name = f"test_{secrets.token_hex(6)}"
-    stack.new_database(name)
-    server = stack.database
-    yield Database(
-        name=name,
-        owner_url=server.owner_url(name),
-        operator_url=server.operator_url(name),
-        superuser_url=server.superuser_url(name),
-    )
-    if not stack.is_running(Part.POSTGRES):
-        stack.start(Part.POSTGRES)
-    server.drop_database(name)
+    with fresh_database(stack) as made:
+        yield made
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from local_stack import sample_tenant
 from local_stack.simulator_client import SimulatorClient, TenantKey
 from local_stack.stack import Stack
 
@@ -22,7 +23,6 @@ FAST_WORLD = {
     "detach_s": 0.1,
     "delete_detach_s": 0.1,
 }
-GROUP = "inventiv.io/v1alpha1"
 
 
 def until(
@@ -46,53 +46,22 @@ class Tenant:
     # -- objects -------------------------------------------------------------------------------------------
 
     def namespace(self) -> Json:
-        return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name}}
+        return sample_tenant.namespace(self.name)
 
     def organization(self, **spec: Any) -> Json:
-        return {
-            "apiVersion": GROUP,
-            "kind": "Organization",
-            "metadata": {"name": self.name},
-            "spec": {"namespaces": [self.name], **spec},
-        }
+        return sample_tenant.organization(self.name, **spec)
 
     def secret(self, key: TenantKey | None = None, **data: str) -> Json:
-        used = key or self.key
-        return {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {
-                "name": "scaleway",
-                "namespace": self.name,
-                "labels": {"inventiv.io/credential": "true"},
-            },
-            "stringData": {"SCW_ACCESS_KEY": used.access_key, "SCW_SECRET_KEY": used.secret_key, **data},
-        }
+        return sample_tenant.secret(self.name, key or self.key, **data)
 
     def credential(self, **spec: Any) -> Json:
-        return {
-            "apiVersion": GROUP,
-            "kind": "ProviderCredential",
-            "metadata": {"name": "scaleway", "namespace": self.name},
-            "spec": {"projectID": self.key.project_id, "secretRef": {"name": "scaleway"}, **spec},
-        }
+        return sample_tenant.credential(self.name, self.key, **spec)
 
     def deployment(self, name: str = "web", *, replicas: int = 1, **spec: Any) -> Json:
-        return {
-            "apiVersion": GROUP,
-            "kind": "Deployment",
-            "metadata": {"name": name, "namespace": self.name},
-            "spec": {
-                "replicas": replicas,
-                "placement": [{"zone": "fr-par-1", "instanceType": "DEV1-S"}],
-                "image": "ubuntu_jammy",
-                "cloudInit": {"inline": "#cloud-config\n"},
-                **spec,
-            },
-        }
+        return sample_tenant.deployment(self.name, name, replicas=replicas, **spec)
 
     def everything(self) -> list[Json]:
-        return [self.namespace(), self.organization(), self.secret(), self.credential()]
+        return sample_tenant.everything(self.name, self.key)
 
     # -- kubectl -------------------------------------------------------------------------------------------
 
