@@ -3,9 +3,8 @@
 # ruff: noqa: PT012 (what is tested is a body)
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -13,33 +12,15 @@ import pytest_asyncio
 from psycopg import AsyncConnection, sql
 from psycopg import errors as pg
 from psycopg.rows import dict_row
-from pydantic import SecretStr
 
-from inventiv_operator.domain.ids import OrganizationId, ProviderRef, Zone
-from inventiv_operator.store import audit, claims, credentials, ledger, settings
+from inventiv_operator.domain.ids import OrganizationId, Zone
+from inventiv_operator.store import audit
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import BypassesRowSecurity, DatabaseUnavailable, StoreDefect
-from inventiv_operator.store.keyring import Keyring
-from inventiv_operator.store.settings import ProviderSecrets
-from store.conftest import FENCE, NOW, Tenant, new_tenant, write_tenant
+from store.conftest import FENCE, Tenant
+from store.every_table import OF_NO_TENANT, TENANT_TABLES, filled_tenant, owner_column, rows_of
 from store.postgres_server import OPERATOR, OPERATOR_ROLE, Place
 
-KEYRING = Keyring(primary_id="k1", keys={"k1": b"k" * 32})
-OF_NO_TENANT = {"installation", "operator_lease", "instance_types", "schema_migrations"}
-"""Everything else must name the organization of each of its rows."""
-TENANT_TABLES = [
-    "action_logs",
-    "cloud_resources",
-    "deployments",
-    "instances",
-    "namespace_claims",
-    "organization_keys",
-    "organizations",
-    "project_claims",
-    "provider_settings",
-    "provider_zone_controls",
-    "providers",
-]
 _TABLES = """
 SELECT c.relname FROM pg_class c
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
@@ -58,60 +39,14 @@ _UNPROTECTED = f"""
 """
 
 
-async def fill_every_table(db: Database, tenant: Tenant, *, zone: Zone) -> None:
-    instance = tenant.instance(int(zone[-1]))
-    async with db.writing(tenant.organization_id, FENCE) as conn:
-        await claims.claim(
-            conn, organization_id=tenant.organization_id, namespace=tenant.namespace, uid="namespace"
-        )
-        await settings.write_secrets(
-            conn,
-            tenant.credential_id,
-            ProviderSecrets(
-                project_id=tenant.project_id,
-                organization_ref=str(uuid4()),
-                access_key="SCW" + "A" * 17,
-                secret_key=SecretStr(str(uuid4())),
-            ),
-            keyring=KEYRING,
-        )
-        await credentials.set_validated(
-            conn,
-            tenant.credential_id,
-            ready=True,
-            reason="",
-            validated_at=NOW,
-            expires_at=None,
-            key_fingerprint="0123abcd",
-            access_key="SCW" + "A" * 17,
-            encryption_key_id="k1",
-        )
-        await credentials.remember_zone_control(
-            conn, tenant.credential_id, zone=zone, ref=ProviderRef(str(uuid4()))
-        )
-        await ledger.insert_instances(conn, [instance])
-        server, group = tenant.server(instance), tenant.group()
-        parts = [replace(part, zone=zone, role=f"{part.role}-{zone}") for part in (server, group)]
-        await ledger.insert_resources(conn, parts)
-        await audit.append(conn, organization_id=tenant.organization_id, action="test")
-
-
-async def _filled(place: Place, zone: Zone) -> Tenant:
-    tenant = new_tenant()
-    async with Database(place.operator) as db:
-        await write_tenant(db, tenant)
-        await fill_every_table(db, tenant, zone=zone)
-    return tenant
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def mine(place: Place) -> Tenant:
-    return await _filled(place, Zone("fr-par-1"))
+    return await filled_tenant(place, Zone("fr-par-1"))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def theirs(place: Place) -> Tenant:
-    return await _filled(place, Zone("fr-par-2"))
+    return await filled_tenant(place, Zone("fr-par-2"))
 
 
 @pytest.fixture
@@ -119,17 +54,6 @@ async def everything(place: Place) -> AsyncIterator[AsyncConnection[dict[str, An
     """Past row-level security."""
     async with await AsyncConnection.connect(place.superuser, autocommit=True, row_factory=dict_row) as conn:
         yield conn
-
-
-def owner_column(table: str) -> sql.Identifier:
-    return sql.Identifier("id" if table == "organizations" else "organization_id")
-
-
-async def rows_of(
-    conn: AsyncConnection[dict[str, Any]], table: str, organization_id: UUID
-) -> list[dict[str, Any]]:
-    query = sql.SQL("SELECT * FROM {} WHERE {} = %s").format(sql.Identifier(table), owner_column(table))
-    return await (await conn.execute(query, (organization_id,))).fetchall()
 
 
 async def test_every_table_is_known_to_these_tests(everything: AsyncConnection[dict[str, Any]]) -> None:
