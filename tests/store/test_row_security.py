@@ -18,7 +18,7 @@ from inventiv_operator.store import audit
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import BypassesRowSecurity, DatabaseUnavailable, StoreDefect
 from store.conftest import FENCE, Tenant
-from store.every_table import OF_NO_TENANT, TENANT_TABLES, filled_tenant, owner_column, rows_of
+from store.every_table import OF_NO_TENANT, TENANT_TABLES, filled_tenant, rows_of
 from store.postgres_server import OPERATOR, OPERATOR_ROLE, Place
 
 _TABLES = """
@@ -59,76 +59,6 @@ async def everything(place: Place) -> AsyncIterator[AsyncConnection[dict[str, An
 async def test_every_table_is_known_to_these_tests(everything: AsyncConnection[dict[str, Any]]) -> None:
     found = {row["relname"] for row in await (await everything.execute(_TABLES.encode())).fetchall()}
     assert found == OF_NO_TENANT | set(TENANT_TABLES)
-
-
-@pytest.mark.parametrize("table", TENANT_TABLES)
-async def test_T2_nothing_of_another_tenant_is_read(
-    db: Database, mine: Tenant, theirs: Tenant, everything: AsyncConnection[dict[str, Any]], table: str
-) -> None:
-    assert await rows_of(everything, table, theirs.organization_id), f"no row of {table} to look for"
-    async with db.reading(mine.organization_id) as conn:
-        cursor = await conn.execute(
-            sql.SQL("SELECT DISTINCT {} FROM {}").format(owner_column(table), sql.Identifier(table))
-        )
-        assert await cursor.fetchall() == [(mine.organization_id,)]
-
-
-@pytest.mark.parametrize("table", TENANT_TABLES)
-async def test_nothing_of_another_tenant_is_changed_or_deleted(
-    db: Database, mine: Tenant, theirs: Tenant, everything: AsyncConnection[dict[str, Any]], table: str
-) -> None:
-    before = await rows_of(everything, table, theirs.organization_id)
-    for column in before[0].keys() - ({"id"} if table == "action_logs" else set()):  # which nobody can set
-        statement = sql.SQL("UPDATE {} SET {} = {}").format(
-            sql.Identifier(table), sql.Identifier(column), sql.Identifier(column)
-        )
-        await _refused_or_without_effect(db, mine, theirs, table, statement)
-    await _refused_or_without_effect(
-        db, mine, theirs, table, sql.SQL("DELETE FROM {}").format(sql.Identifier(table))
-    )
-    assert await rows_of(everything, table, theirs.organization_id) == before
-
-
-async def _refused_or_without_effect(
-    db: Database, mine: Tenant, theirs: Tenant, table: str, statement: sql.Composed
-) -> None:
-    aimed = statement + sql.SQL(" WHERE {} = %s").format(owner_column(table))
-    try:
-        async with db.writing(mine.organization_id, FENCE) as conn:
-            cursor = await conn.execute(aimed, (theirs.organization_id,))
-            assert cursor.rowcount == 0
-    except StoreDefect as error:
-        assert error.sqlstate == pg.InsufficientPrivilege.sqlstate  # noqa: PT017 (both ways are fine)
-
-
-@pytest.mark.parametrize("table", TENANT_TABLES)
-async def test_no_row_is_inserted_for_another_tenant(
-    db: Database, mine: Tenant, theirs: Tenant, everything: AsyncConnection[dict[str, Any]], table: str
-) -> None:
-    row = (await rows_of(everything, table, theirs.organization_id))[0]
-    if table == "action_logs":
-        del row["id"]  # the database gives it
-    statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
-        sql.Identifier(table),
-        sql.SQL(", ").join(map(sql.Identifier, row)),
-        sql.SQL(", ").join(sql.Placeholder() * len(row)),
-    )
-    values = [psycopg.types.json.Jsonb(value) if isinstance(value, dict) else value for value in row.values()]
-    with pytest.raises(StoreDefect) as caught:
-        async with db.writing(mine.organization_id, FENCE) as conn:
-            await conn.execute(statement, values)
-    assert caught.value.sqlstate == pg.InsufficientPrivilege.sqlstate
-
-
-@pytest.mark.parametrize("table", TENANT_TABLES)
-async def test_a_row_is_not_handed_to_another_tenant(
-    db: Database, mine: Tenant, theirs: Tenant, table: str
-) -> None:
-    statement = sql.SQL("UPDATE {} SET {} = %s").format(sql.Identifier(table), owner_column(table))
-    with pytest.raises(StoreDefect) as caught:
-        async with db.writing(mine.organization_id, FENCE) as conn:
-            await conn.execute(statement, (theirs.organization_id,))
-    assert caught.value.sqlstate == pg.InsufficientPrivilege.sqlstate
 
 
 _REFERENCES = """
