@@ -279,13 +279,14 @@ class CredentialRow:
     reason: str  # of its Ready condition, when it is not ready
     frozen_reason: str  # empty: not frozen
     validated_at: datetime | None
-    rejected_at: datetime | None
+    rejected_at: datetime | None  # since when the stored key has been refused; None: it is not
     expires_at: datetime | None
     key_fingerprint: str
     access_key: str
     encryption_key_id: str
     closing_at: datetime | None = None  # since when nothing uses it: the quarantine runs from here
     closed_at: datetime | None = None
+    frozen_at: datetime | None = None  # since when it is frozen without a break
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
