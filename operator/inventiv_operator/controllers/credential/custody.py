@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from inventiv_operator.api.conditions import Reason
 from inventiv_operator.controllers.access import Access
-from inventiv_operator.controllers.credential.key import ApiKey
+from inventiv_operator.controllers.credential.key import IN_SECRET, ApiKey, KeyPlace
 from inventiv_operator.controllers.credential.schedule import ValidationSchedule
 from inventiv_operator.controllers.credential.validation import Finding, Validation, validate
 from inventiv_operator.controllers.deployment.scene import Cloud
@@ -34,8 +34,7 @@ _AGAIN_IN_S = {
 }
 _GRACE_POLL_S = 5.0
 PROJECT_TAKEN = (
-    "the project of spec.projectID is already in use by another Organization; a project belongs to the"
-    " first that"
+    "the project of {place} is already in use by another Organization; a project belongs to the first that"
     " proves access to it"
 )
 
@@ -50,6 +49,7 @@ class Offer:
     generation: int
     scaleway_organization: str | None
     zones: Sequence[Zone]
+    place: KeyPlace = IN_SECRET
     leaving: bool = False
 
 
@@ -144,6 +144,7 @@ class Custody:
             project_id=ProjectId(row.project_id),
             known_end=None if is_candidate else row.expires_at,
             clock=self._services.clock,
+            place=offer.place,
         )
         if found.finding is Finding.VALID:
             return await self._accept(row, offer, found, is_candidate=is_candidate)
@@ -190,7 +191,9 @@ class Custody:
                     await credentials.unfreeze(conn, row.id)
         except Conflict:
             taken = Validation(
-                finding=Finding.ELSEWHERE, reason=Reason.PROJECT_CONFLICT, message=PROJECT_TAKEN
+                finding=Finding.ELSEWHERE,
+                reason=Reason.PROJECT_CONFLICT,
+                message=PROJECT_TAKEN.format(place=offer.place.project),
             )
             return await self._decline(row, taken, is_candidate=is_candidate)
         if is_candidate or row.validated_at is None:

@@ -35,6 +35,17 @@ class ApiKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPlace:
+    """Where key and project are written down, in the words of a message to whoever can change them."""
+
+    key: str
+    project: str
+
+
+IN_SECRET = KeyPlace(key="the Secret", project="spec.projectID")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyProblem:
     """Why there is no key to use; `reason` is one of the contract's."""
 
@@ -54,7 +65,7 @@ def read_key(secret: SecretData | None, reference: SecretReference) -> ApiKey | 
     secret_key = _text(secret, reference.secret_key_key)
     problems = [
         *_complaint(
-            access_key, reference.access_key_key, "SCW and 17 upper-case letters or digits", _is_access
+            access_key, reference.access_key_key, "SCW and 17 upper-case letters or digits", is_access_key
         ),
         *_complaint(secret_key, reference.secret_key_key, "a UUID", is_uuid),
     ]
@@ -71,7 +82,7 @@ def _text(secret: SecretData, key: str) -> str | None:
     return None if value is None else value.get_secret_value().decode("utf-8", "replace").strip()
 
 
-def _is_access(text: str) -> bool:
+def is_access_key(text: str) -> bool:
     return _ACCESS_KEY.fullmatch(text) is not None
 
 

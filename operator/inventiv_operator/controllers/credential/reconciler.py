@@ -14,12 +14,12 @@ from inventiv_operator.controllers.credential.custody import Custody, KeyState, 
 from inventiv_operator.controllers.credential.key import ApiKey, KeyProblem, read_key
 from inventiv_operator.controllers.credential.removal import Removal
 from inventiv_operator.controllers.credential.report import said_expiring, said_ready, status_fields
-from inventiv_operator.controllers.credential.validation import WELL_KNOWN_ZONES
+from inventiv_operator.controllers.credential.validation import zones_to_try
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.status import ObjectStatusWriter
 from inventiv_operator.controllers.tenancy import Tenancy
 from inventiv_operator.controllers.tenant_objects import TenantObjects
-from inventiv_operator.domain.ids import CredentialId, OrganizationId, Zone
+from inventiv_operator.domain.ids import CredentialId, OrganizationId
 from inventiv_operator.domain.ledger import CredentialRow
 from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, CREDENTIAL
 from inventiv_operator.runtime.logging import bind, bound
@@ -283,11 +283,6 @@ def _offer(
         key=given,
         generation=one.obj.metadata.generation,
         scaleway_organization=spec.organization_id,
-        zones=_zones(usage),
+        zones=zones_to_try(usage.zones),
         leaving=leaving,
     )
-
-
-def _zones(usage: CredentialUsage) -> tuple[Zone, ...]:
-    """Where something of ours is comes first."""
-    return (*usage.zones, *(zone for zone in WELL_KNOWN_ZONES if zone not in usage.zones))

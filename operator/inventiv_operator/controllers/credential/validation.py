@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from inventiv_operator.api.conditions import Reason
 from inventiv_operator.controllers.control import ControlResult, Verdict
+from inventiv_operator.controllers.credential.key import IN_SECRET, KeyPlace
 from inventiv_operator.controllers.deployment.scene import Cloud
 from inventiv_operator.domain.ids import ProjectId, Zone
 from inventiv_operator.runtime.clock import Clock
@@ -50,6 +51,11 @@ class Validation:
     expires_at: datetime | None = None
 
 
+def zones_to_try(used: Sequence[Zone]) -> tuple[Zone, ...]:
+    """Where something of ours is comes first."""
+    return (*used, *(zone for zone in WELL_KNOWN_ZONES if zone not in used))
+
+
 async def validate(
     cloud: Cloud,
     *,
@@ -57,9 +63,10 @@ async def validate(
     project_id: ProjectId,
     known_end: datetime | None,
     clock: Clock,
+    place: KeyPlace = IN_SECRET,
 ) -> Validation:
     """Ask in the first of `zones` that the endpoint knows. `known_end`: of the key, from an earlier
-    validation.
+    validation. `place`: where people find the key.
     """
     result = ControlResult(verdict=Verdict.UNKNOWN, message="no zone to ask in")
     began_s = clock.monotonic()
@@ -77,19 +84,19 @@ async def validate(
             expires_at=facts.expires_at,
         )
     if result.verdict is Verdict.BROKEN:
-        return await _broken(cloud, result, project_id)
-    return _unknown(result, known_end=known_end, now=clock.now())
+        return await _broken(cloud, result, project_id, place)
+    return _unknown(result, known_end=known_end, now=clock.now(), place=place)
 
 
-async def _broken(cloud: Cloud, result: ControlResult, project_id: ProjectId) -> Validation:
+async def _broken(cloud: Cloud, result: ControlResult, project_id: ProjectId, place: KeyPlace) -> Validation:
     """It answers, but not for this project: another project's key, or one that lacks the rights."""
     facts = await cloud.client.key_facts()
     if facts.default_project_id not in {None, project_id}:
         return Validation(
             finding=Finding.ELSEWHERE,
             reason=Reason.PROJECT_MISMATCH,
-            message=f"the key's project is {facts.default_project_id}, but spec.projectID is {project_id};"
-            f" put a key of that project into the Secret ({result.message})",
+            message=f"the key's project is {facts.default_project_id}, but {place.project} is {project_id};"
+            f" put a key of that project into {place.key} ({result.message})",
         )
     if result.reason == Reason.PERMISSION_DENIED:
         return Validation(finding=Finding.DENIED, reason=Reason.PERMISSION_DENIED, message=_denied(result))
@@ -100,7 +107,9 @@ async def _broken(cloud: Cloud, result: ControlResult, project_id: ProjectId) ->
     )
 
 
-def _unknown(result: ControlResult, *, known_end: datetime | None, now: datetime) -> Validation:
+def _unknown(
+    result: ControlResult, *, known_end: datetime | None, now: datetime, place: KeyPlace
+) -> Validation:
     match result.reason:
         case Reason.CREDENTIAL_REJECTED | Reason.CREDENTIAL_EXPIRED:
             is_over = result.reason == Reason.CREDENTIAL_EXPIRED or (
@@ -111,7 +120,7 @@ def _unknown(result: ControlResult, *, known_end: datetime | None, now: datetime
             return Validation(
                 finding=Finding.REFUSED,
                 reason=reason,
-                message=f"the key {what}; put a valid one into the Secret",
+                message=f"the key {what}; put a valid one into {place.key}",
             )
         case Reason.PERMISSION_DENIED:
             return Validation(
