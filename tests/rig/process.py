@@ -11,9 +11,11 @@ from uuid import UUID
 from prometheus_client import CollectorRegistry
 
 from inventiv_operator.controllers.access import Access
+from inventiv_operator.controllers.audit_trail import AuditTrail
 from inventiv_operator.controllers.deployment.readiness import Asks, ReadinessMemory
 from inventiv_operator.controllers.deployment.reconciler import DeploymentReconciler, Intervals
 from inventiv_operator.controllers.deployment.status import StatusWriter
+from inventiv_operator.controllers.ledger_writer import LedgerWriter
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.status import ObjectStatusWriter
 from inventiv_operator.controllers.tenancy import Tenancy
@@ -23,6 +25,7 @@ from inventiv_operator.domain.ledger import Fence
 from inventiv_operator.kube.errors import KubeError
 from inventiv_operator.kube.events import EventRecorder
 from inventiv_operator.kube.kinds import DEPLOYMENT
+from inventiv_operator.runtime.audit_metrics import AuditMetrics
 from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.runtime.queue import Key, Result
 from inventiv_operator.scaleway.factory import ClientFactory
@@ -101,7 +104,14 @@ class Process:
             observer=observer,
             wire=wire,
         )
-        self.access = Access(self.services, factory=self.factory, keyring=KeyringFile(around.keyring))
+        self.writer = LedgerWriter(self.services)
+        self.trail = AuditTrail(self.services, writer=self.writer, metrics=AuditMetrics(CollectorRegistry()))
+        self.access = Access(
+            self.services,
+            factory=self.factory,
+            keyring=KeyringFile(around.keyring),
+            trail=self.trail,
+        )
         self.readiness = ReadinessMemory(prober=prober or NoAnswer(), clock=around.clock, wake=wake)
         events = EventRecorder(around.kube, clock=around.clock, instance="rig")
         status = ObjectStatusWriter(around.kube, events=events, clock=around.clock)
@@ -109,9 +119,10 @@ class Process:
             self.services,
             around.kube,
             access=self.access,
-            tenancy=Tenancy(self.services),
+            tenancy=Tenancy(self.services, around.kube),
             readiness=self.readiness,
             status=StatusWriter(status),
+            writer=self.writer,
             probe_rules=["192.0.2.0/24"],
             intervals=Intervals(steady_s=STEADY_S),
         )
@@ -121,6 +132,8 @@ class Process:
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.factory)
+        self._stack.push_async_callback(self.writer.close)
+        self._stack.push_async_callback(self.trail.close)
         self._stack.push_async_callback(_end, asyncio.create_task(self.readiness.run(), name="probes"))
         self._stack.push_async_callback(self.reconciler.close)
         return self

@@ -3,7 +3,8 @@
 A pass drives two hundred instances at once, and each has something to write down before and after every call.
 A transaction for each would cost more than the calls. So a write waits a moment for company. What is promised
 stays exact: `write` returns when its transaction has committed, and whoever must not send a call before its
-intent is in the ledger awaits that.
+intent is in the ledger awaits that. What nobody waits for, such as a line of the audit log, is posted: it
+goes along with what is written next.
 """
 
 import asyncio
@@ -55,12 +56,26 @@ class LedgerWriter:
             Conflict: of this operation alone; those that shared its transaction are not touched by it.
             DatabaseUnavailable: the outcome is unknown.
         """
+        await self.post(organization_id, operation)
+
+    def post(self, organization_id: OrganizationId, operation: Operation) -> asyncio.Future[None]:
+        """Have it written with the next transaction of this organization, in the order of the calls.
+
+        The future says how that ended, as `write` would; a flush that is cancelled cancels it.
+        """
         pending = _Pending(operation=operation, done=asyncio.get_running_loop().create_future())
         self._waiting.setdefault(organization_id, []).append(pending)
         if organization_id not in self._flushes:
             flush = asyncio.create_task(self._flush(organization_id), name="ledger writer")
             self._flushes[organization_id] = flush
-        await pending.done
+        return pending.done
+
+    async def close(self) -> None:
+        """Cut what is still being written; after everybody who writes has ended."""
+        flushes = list(self._flushes.values())
+        for flush in flushes:
+            flush.cancel()
+        await asyncio.gather(*flushes, return_exceptions=True)
 
     async def _flush(self, organization_id: OrganizationId) -> None:
         try:

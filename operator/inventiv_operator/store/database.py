@@ -2,6 +2,7 @@
 
     reading(organization)         one read-only transaction that sees that organization alone
     writing(organization, fence)  one transaction that commits only under the leader's epoch
+    appending(organization)       one transaction of whoever leads or not: for the audit log alone
     platform()                    no organization: look-ups, lease and binding; each statement by itself
 
 The functions of `store` take a connection and never commit. A transaction never spans a cloud call. Begin,
@@ -75,7 +76,7 @@ class Session(AsyncConnection[tuple[Any, ...]]):
 
 
 class Database:
-    """A pool and its three doors. An async context manager; the server need not be there when it opens."""
+    """A pool and its doors. An async context manager; the server need not be there when it opens."""
 
     def __init__(
         self,
@@ -176,6 +177,16 @@ class Database:
             f" '{self._clock.now().isoformat()}')"
         )
         async with self._transaction(begin, observer=self._observer) as conn:
+            yield conn
+
+    @asynccontextmanager
+    async def appending(self, organization_id: OrganizationId) -> AsyncIterator[AsyncConnection[Any]]:
+        """For lines of the audit log only: what a process has done stays true when another one leads."""
+        begin = (
+            "BEGIN ISOLATION LEVEL READ COMMITTED;"
+            f"SELECT set_config('inventiv.organization_id', '{_literal(organization_id)}', true)"
+        )
+        async with self._transaction(begin) as conn:
             yield conn
 
     @asynccontextmanager

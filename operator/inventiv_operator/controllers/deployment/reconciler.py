@@ -8,6 +8,7 @@ from inventiv_operator.controllers.access import Access
 from inventiv_operator.controllers.deployment.desk import Desk, Intervals
 from inventiv_operator.controllers.deployment.in_flight import InFlight
 from inventiv_operator.controllers.deployment.living import Call, Living
+from inventiv_operator.controllers.deployment.overtime import Overtime
 from inventiv_operator.controllers.deployment.readiness import ReadinessMemory
 from inventiv_operator.controllers.deployment.removal import Removal
 from inventiv_operator.controllers.deployment.status import StatusWriter
@@ -41,6 +42,7 @@ class DeploymentReconciler:
         tenancy: Tenancy,
         readiness: ReadinessMemory,
         status: StatusWriter,
+        writer: LedgerWriter,
         probe_rules: Sequence[str],
         intervals: Intervals,
     ) -> None:
@@ -52,24 +54,33 @@ class DeploymentReconciler:
             tenancy=tenancy,
             readiness=readiness,
             status=status,
-            writer=LedgerWriter(services),
+            writer=writer,
             in_flight=InFlight(),
             probe_cidrs=tuple(probe_rules),
             intervals=intervals,
         )
         self._living = Living(self._desk)
         self._removal = Removal(self._desk)
+        self._overtime = Overtime(services.clock)
 
     async def close(self) -> None:
-        """Cut the calls that outlived their pass; after the queue has drained."""
+        """Cut the passes that outlived their step, and the calls that outlived their pass; after the queue
+        has drained.
+        """
+        await self._overtime.close()
         await self._desk.in_flight.close()
 
     async def reconcile(self, key: Key, *, deadline_s: float) -> Result:
-        """See the module.
+        """See the module. Returns by `deadline_s`, whatever hangs.
 
         Raises:
             KubeError, StoreError: try again later; `Fenced`: another process leads, it is not ours any more.
         """
+        return await self._overtime.within(
+            key, lambda: self._pass(key, deadline_s=deadline_s), deadline_s=deadline_s
+        )
+
+    async def _pass(self, key: Key, *, deadline_s: float) -> Result:
         desk = self._desk
         body = await desk.kube.get(DEPLOYMENT, key.namespace, key.name)
         rows = await desk.tenancy.deployment_rows(key.namespace, key.name)
