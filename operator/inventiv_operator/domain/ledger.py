@@ -288,6 +288,16 @@ class CredentialRow:
     closed_at: datetime | None = None
     frozen_at: datetime | None = None  # since when it is frozen without a break
 
+    @property
+    def is_seeded(self) -> bool:
+        """Whether it has no object: the ledger drives it, and its Organization shows it."""
+        return not self.uid
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return "the organization's seeded credential" if self.is_seeded else f"ProviderCredential {self.name}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrganizationRow:

@@ -19,9 +19,11 @@ from inventiv_operator.store.errors import Conflict
 
 _SELECT: Final = f"SELECT {rows.CREDENTIAL_COLUMNS} FROM providers"  # noqa: S608 (constants)
 _GET: Final = f"{_SELECT} WHERE id = %s"
-_IN_NAMESPACE: Final = f"{_SELECT} WHERE namespace = %s AND state <> 'closed' ORDER BY name, created_at"
+_IN_NAMESPACE: Final = f"""
+{_SELECT} WHERE namespace = %s AND uid <> '' AND state <> 'closed' ORDER BY name, created_at
+"""
 _FIND: Final = f"""
-{_SELECT} WHERE namespace = %s AND name = %s AND state <> 'closed'
+{_SELECT} WHERE namespace = %s AND name = %s AND uid <> '' AND state <> 'closed'
 ORDER BY state = 'open' DESC, created_at DESC LIMIT 1
 """
 _OPEN: Final = f"""
@@ -118,7 +120,7 @@ _OWNERS: Final = "SELECT lookup_credential_owners(%s, %s)"
 
 
 class CredentialToSweep(NamedTuple):
-    """Whose project a sweep has to visit; `state` is open or closing."""
+    """Whose project a sweep has to visit; `state` is open or closing; a seeded one has no `namespace`."""
 
     organization_id: OrganizationId
     credential_id: CredentialId

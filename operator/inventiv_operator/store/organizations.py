@@ -2,17 +2,20 @@
 
 # ruff: noqa: A002 (`id` is the column's own name)
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from psycopg import AsyncConnection
 
+from inventiv_operator.domain.audit import Action
 from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.domain.ledger import OrganizationRow
-from inventiv_operator.store import rows
+from inventiv_operator.store import audit, rows
 from inventiv_operator.store.errors import Conflict
 
 _FIND: Final = f"SELECT {rows.ORGANIZATION_COLUMNS} FROM lookup_organization(%s)"  # noqa: S608 (constants)
+_GET: Final = f"SELECT {rows.ORGANIZATION_COLUMNS} FROM organizations WHERE id = %s"  # noqa: S608 (constants)
 _ALL_OPEN: Final = "SELECT id, name FROM lookup_open_organizations()"
 _UPSERT: Final = f"""
 INSERT INTO organizations AS o (id, name, uid, is_default) VALUES (%(id)s, %(name)s, %(uid)s, %(is_default)s)
@@ -21,11 +24,11 @@ ON CONFLICT (id) DO UPDATE
         changed_at = CASE WHEN (o.uid, o.is_default) = (excluded.uid, excluded.is_default)
                           THEN o.changed_at ELSE ledger_now() END
     WHERE o.name = excluded.name AND o.state <> 'closed'
-RETURNING {rows.ORGANIZATION_COLUMNS}
+RETURNING {rows.ORGANIZATION_COLUMNS}, xmax = 0
 """  # noqa: S608 (constants)
 _LEFT: Final = """
-SELECT 1, 'credential ' || namespace || '/' || name, 0 FROM providers
-WHERE organization_id = %(id)s AND state = 'open'
+SELECT 1, CASE uid WHEN '' THEN 'the seeded credential' ELSE 'credential ' || namespace || '/' || name END, 0
+FROM providers WHERE organization_id = %(id)s AND state = 'open'
 UNION ALL
 SELECT 2, 'deployment ' || namespace || '/' || name, 0 FROM deployments
 WHERE organization_id = %(id)s AND state <> 'closed'
@@ -39,13 +42,15 @@ _CLOSE: Final = """
 UPDATE organizations SET state = 'closed', is_default = false, closed_at = ledger_now(),
     changed_at = ledger_now()
 WHERE id = %(id)s AND state <> 'closed'
-RETURNING id
+RETURNING name, uid
 """
 _RELEASE_CLAIMS: Final = """
 UPDATE namespace_claims SET released_at = ledger_now() WHERE organization_id = %(id)s AND released_at IS NULL
+RETURNING namespace, namespace_uid
 """
 _RELEASE_PROJECTS: Final = """
 UPDATE project_claims SET released_at = ledger_now() WHERE organization_id = %(id)s AND released_at IS NULL
+RETURNING project_id
 """
 _NOUNS: Final = {"server": "server", "volume": "volume", "ip": "IP", "security_group": "security group"}
 _NAMED_EACH: Final = 5
@@ -62,6 +67,12 @@ class OrganizationName:
 async def find(conn: AsyncConnection[Any], name: str) -> OrganizationRow | None:
     """The one of this name that is not closed. `conn` is the platform's."""
     row = await (await conn.execute(_FIND, (name,))).fetchone()
+    return None if row is None else rows.organization(row)
+
+
+async def get(conn: AsyncConnection[Any], id: OrganizationId) -> OrganizationRow | None:
+    """In whatever state; None: not the one that `conn` is bound to."""
+    row = await (await conn.execute(_GET, (id,))).fetchone()
     return None if row is None else rows.organization(row)
 
 
@@ -87,7 +98,10 @@ async def upsert(
     ).fetchone()
     if row is None:
         raise Conflict("the organization is closed, or has another name")
-    return rows.organization(row)
+    *columns, is_new = row
+    if is_new:
+        await _tell(conn, id, Action.ORGANIZATION_OPENED, kind="organization", name=name, detail={"uid": uid})
+    return rows.organization(columns)
 
 
 async def what_is_left(conn: AsyncConnection[Any], id: OrganizationId) -> list[str]:
@@ -114,7 +128,26 @@ async def close(conn: AsyncConnection[Any], id: OrganizationId) -> None:
     """
     if await what_is_left(conn, id):
         raise Conflict("something of the organization is left")
-    if await (await conn.execute(_CLOSE, {"id": id})).fetchone() is None:
+    closed = await (await conn.execute(_CLOSE, {"id": id})).fetchone()
+    if closed is None:
         raise Conflict("the organization is closed already")
-    await conn.execute(_RELEASE_CLAIMS, {"id": id})
-    await conn.execute(_RELEASE_PROJECTS, {"id": id})
+    for namespace, uid in await (await conn.execute(_RELEASE_CLAIMS, {"id": id})).fetchall():
+        released = Action.NAMESPACE_RELEASED
+        await _tell(conn, id, released, kind="namespace", name=namespace, detail={"uid": uid})
+    for (project_id,) in await (await conn.execute(_RELEASE_PROJECTS, {"id": id})).fetchall():
+        await _tell(conn, id, Action.PROJECT_RELEASED, kind="project", ref=project_id)
+    name, uid = closed
+    await _tell(conn, id, Action.ORGANIZATION_CLOSED, kind="organization", name=name, detail={"uid": uid})
+
+
+async def _tell(
+    conn: AsyncConnection[Any],
+    id: OrganizationId,
+    action: Action,
+    *,
+    kind: str,
+    name: str = "",
+    ref: str = "",
+    detail: Mapping[str, str] | None = None,
+) -> None:
+    await audit.append(conn, organization_id=id, action=action, kind=kind, name=name, ref=ref, detail=detail)
