@@ -13,6 +13,7 @@ from inventiv_operator.api.conditions import Reason
 from inventiv_operator.controllers.control import ControlResult, Verdict
 from inventiv_operator.controllers.credential.key import IN_SECRET, KeyPlace
 from inventiv_operator.controllers.deployment.scene import Cloud
+from inventiv_operator.domain.expiry import has_ended
 from inventiv_operator.domain.ids import ProjectId, Zone
 from inventiv_operator.runtime.clock import Clock
 
@@ -76,16 +77,29 @@ async def validate(
         if result.verdict is not Verdict.UNKNOWN or result.reason in _SAYS_ENOUGH or is_away:
             break
     if result.verdict is Verdict.HELD:
-        facts = await cloud.client.key_facts()
-        return Validation(
-            finding=Finding.VALID,
-            reason=Reason.READY,
-            message=f"the key gives access to project {project_id}",
-            expires_at=facts.expires_at,
-        )
+        return await _held(cloud, project_id, known_end=known_end, now=clock.now(), place=place)
     if result.verdict is Verdict.BROKEN:
         return await _broken(cloud, result, project_id, place)
     return _unknown(result, known_end=known_end, now=clock.now(), place=place)
+
+
+async def _held(
+    cloud: Cloud, project_id: ProjectId, *, known_end: datetime | None, now: datetime, place: KeyPlace
+) -> Validation:
+    """A look-up that brings nothing leaves a known end as it is, unless the key has just outlived it."""
+    facts = await cloud.client.key_facts()
+    if not facts.known:
+        end = None if has_ended(known_end, now=now) else known_end
+    elif has_ended(facts.expires_at, now=now):  # by our clock, and within seconds by Scaleway's
+        return _refused(is_over=True, place=place)
+    else:
+        end = facts.expires_at
+    return Validation(
+        finding=Finding.VALID,
+        reason=Reason.READY,
+        message=f"the key gives access to project {project_id}",
+        expires_at=end,
+    )
 
 
 async def _broken(cloud: Cloud, result: ControlResult, project_id: ProjectId, place: KeyPlace) -> Validation:
@@ -112,16 +126,8 @@ def _unknown(
 ) -> Validation:
     match result.reason:
         case Reason.CREDENTIAL_REJECTED | Reason.CREDENTIAL_EXPIRED:
-            is_over = result.reason == Reason.CREDENTIAL_EXPIRED or (
-                known_end is not None and known_end <= now
-            )
-            reason = Reason.CREDENTIAL_EXPIRED if is_over else Reason.CREDENTIAL_REJECTED
-            what = "has expired" if is_over else "is refused by Scaleway (401)"
-            return Validation(
-                finding=Finding.REFUSED,
-                reason=reason,
-                message=f"the key {what}; put a valid one into {place.key}",
-            )
+            is_over = result.reason == Reason.CREDENTIAL_EXPIRED or has_ended(known_end, now=now)
+            return _refused(is_over=is_over, place=place)
         case Reason.PERMISSION_DENIED:
             return Validation(
                 finding=Finding.DENIED, reason=Reason.PERMISSION_DENIED, message=_denied(result)
@@ -132,6 +138,15 @@ def _unknown(
                 reason=Reason.PROVIDER_UNREACHABLE,
                 message=f"Scaleway gave no clear answer, it is asked again: {result.message}",
             )
+
+
+def _refused(*, is_over: bool, place: KeyPlace) -> Validation:
+    what = "has expired" if is_over else "is refused by Scaleway (401)"
+    return Validation(
+        finding=Finding.REFUSED,
+        reason=Reason.CREDENTIAL_EXPIRED if is_over else Reason.CREDENTIAL_REJECTED,
+        message=f"the key {what}; put a valid one into {place.key}",
+    )
 
 
 def _denied(result: ControlResult) -> str:
