@@ -287,6 +287,7 @@ class CredentialRow:
     closing_at: datetime | None = None  # since when nothing uses it: the quarantine runs from here
     closed_at: datetime | None = None
     frozen_at: datetime | None = None  # since when it is frozen without a break
+    zones: tuple[Zone, ...] | None = None  # where it may be used; None: everywhere
 
     @property
     def is_seeded(self) -> bool:

@@ -7,6 +7,7 @@ closed    its key is destroyed
 
 # ruff: noqa: A002 (`id` is the column's own name)
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -27,9 +28,12 @@ _FIND: Final = f"""
 ORDER BY state = 'open' DESC, created_at DESC LIMIT 1
 """
 _OPEN: Final = f"""
-INSERT INTO providers AS p (id, organization_id, namespace, name, uid, project_id, is_default)
-VALUES (%(id)s, %(organization_id)s, %(namespace)s, %(name)s, %(uid)s, %(project_id)s, %(is_default)s)
-ON CONFLICT (id) DO UPDATE SET uid = excluded.uid, is_default = excluded.is_default, changed_at = ledger_now()
+INSERT INTO providers AS p (id, organization_id, namespace, name, uid, project_id, is_default, zones)
+VALUES (%(id)s, %(organization_id)s, %(namespace)s, %(name)s, %(uid)s, %(project_id)s, %(is_default)s,
+        %(zones)s)
+ON CONFLICT (id) DO UPDATE
+    SET uid = excluded.uid, is_default = excluded.is_default, zones = excluded.zones,
+        changed_at = ledger_now()
     WHERE p.state = 'open' AND p.project_id = excluded.project_id
 RETURNING {rows.CREDENTIAL_COLUMNS}
 """  # noqa: S608 (constants)
@@ -40,9 +44,9 @@ WITH taken AS (
     ON CONFLICT (project_id) WHERE released_at IS NULL DO NOTHING
     RETURNING id
 )
-SELECT id FROM taken
+SELECT true FROM taken
 UNION ALL
-SELECT c.id FROM project_claims c
+SELECT false FROM project_claims c
 JOIN providers p ON p.organization_id = c.organization_id AND p.project_id = c.project_id
 WHERE p.id = %(id)s AND c.released_at IS NULL
 """
@@ -57,6 +61,10 @@ _SET_NOT_READY: Final = """
 UPDATE providers SET ready = false, reason = %(reason)s, changed_at = ledger_now(),
     rejected_at = coalesce(rejected_at, %(rejected_at)s)
 WHERE id = %(id)s
+RETURNING id
+"""
+_FORGET_REFUSAL: Final = """
+UPDATE providers SET rejected_at = NULL, changed_at = ledger_now() WHERE id = %(id)s AND state <> 'closed'
 RETURNING id
 """
 _FREEZE: Final = """
@@ -157,8 +165,9 @@ async def open_credential(
     uid: str,
     project_id: str,
     is_default: bool,
+    zones: Sequence[Zone] | None = None,
 ) -> CredentialRow:
-    """Make the row, or follow the object: its uid after it was made anew, its `default`.
+    """Make the row, or follow the object: its uid after it was made anew, its `default` and `zones`.
 
     Raises:
         Conflict: another open one has the name, or this one is closing, or is of another project.
@@ -173,6 +182,7 @@ async def open_credential(
             "uid": uid,
             "project_id": project_id,
             "is_default": is_default,
+            "zones": None if zones is None else list(zones),
         },
     )
     row = await cursor.fetchone()
@@ -192,14 +202,16 @@ async def set_validated(
     key_fingerprint: str,
     access_key: str,
     encryption_key_id: str,
-) -> None:
-    """What a validation found. The first that is ready claims the Scaleway project for the organization (T1).
+) -> bool:
+    """What a validation found. The first that is ready claims the Scaleway project for the organization (T1):
+    the answer says whether this one did.
 
     Raises:
         Conflict: the project belongs to another organization (constraint `project_claims_one_holder`), or the
             credential is closed.
     """
-    if ready and await (await conn.execute(_CLAIM_PROJECT, {"id": id})).fetchone() is None:
+    claim = await (await conn.execute(_CLAIM_PROJECT, {"id": id})).fetchone() if ready else (False,)
+    if claim is None:
         raise Conflict(
             "the Scaleway project belongs to somebody else", constraint="project_claims_one_holder"
         )
@@ -217,12 +229,18 @@ async def set_validated(
             "encryption_key_id": encryption_key_id,
         },
     )
+    return bool(claim[0])
+
+
+async def forget_refusal(conn: AsyncConnection[Any], id: CredentialId) -> None:
+    """The stored key is another one now, and nobody has asked about it yet."""
+    await _one(conn, _FORGET_REFUSAL, {"id": id})
 
 
 async def set_not_ready(
     conn: AsyncConnection[Any], id: CredentialId, *, reason: str, rejected_at: datetime | None = None
 ) -> None:
-    """`rejected_at`: the key was refused just now; the first such instant stays until a validation passes."""
+    """`rejected_at`: the stored key was refused (401) just now; the first such instant stays until a validation passes."""
     await _one(conn, _SET_NOT_READY, {"id": id, "reason": reason, "rejected_at": rejected_at})
 
 

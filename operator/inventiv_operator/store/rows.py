@@ -35,7 +35,7 @@ start_message, next_start_at, reset_token
 CREDENTIAL_COLUMNS: Final = """
 id, organization_id, namespace, name, uid, project_id, is_default, state, ready, reason, frozen_reason,
 validated_at, rejected_at, expires_at, key_fingerprint, access_key, encryption_key_id, closing_at, closed_at,
-frozen_at
+frozen_at, zones
 """
 ORGANIZATION_COLUMNS: Final = "id, name, uid, is_default, state"
 
@@ -135,6 +135,7 @@ def credential(row: Sequence[Any]) -> CredentialRow:
         closing_at=row[17],
         closed_at=row[18],
         frozen_at=row[19],
+        zones=None if row[20] is None else tuple(row[20]),
     )
 
 

@@ -9,7 +9,20 @@ from psycopg import errors as pg
 
 from inventiv_operator.store.errors import BypassesRowSecurity, SchemaMismatch
 
-VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
+VERSIONS: Final = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+    "0012",
+)
 """The numbers of the files in `migrations/`; a test holds the two alike."""
 READ_VERSIONS: Final = "SELECT version FROM schema_migrations"
 

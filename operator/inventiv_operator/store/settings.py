@@ -14,6 +14,14 @@ from psycopg import errors as pg
 from pydantic import SecretStr
 
 from inventiv_operator.domain.ids import CredentialId, OrganizationId
+from inventiv_operator.domain.settings import (
+    KEYS,
+    Layer,
+    SettingChange,
+    SettingValue,
+    StoredSettings,
+    changes,
+)
 from inventiv_operator.store import envelope
 from inventiv_operator.store.errors import MissingProviderCredentials, StoreError
 from inventiv_operator.store.keyring import Keyring
@@ -61,6 +69,12 @@ FROM provider_settings
 WHERE organization_id = {_BOUND} AND provider_id IS NOT DISTINCT FROM %(provider_id)s
   AND value_ciphertext IS NULL
 """  # noqa: S608 (constants)
+_READ_LEVELS: Final = f"""
+SELECT provider_id IS NULL, key, coalesce(to_jsonb(value_text), to_jsonb(value_int), to_jsonb(value_bool))
+FROM provider_settings
+WHERE organization_id = {_BOUND} AND (provider_id IS NULL OR provider_id = %(provider_id)s)
+  AND key = ANY(%(keys)s)
+"""  # noqa: S608 (constants)
 _DELETE: Final = f"""
 DELETE FROM provider_settings
 WHERE organization_id = {_BOUND} AND provider_id IS NOT DISTINCT FROM %(provider_id)s AND key = ANY(%(keys)s)
@@ -68,8 +82,6 @@ WHERE organization_id = {_BOUND} AND provider_id IS NOT DISTINCT FROM %(provider
 _DELETE_ALL: Final = f"""
 DELETE FROM provider_settings WHERE organization_id = {_BOUND} AND provider_id = %(provider_id)s
 """  # noqa: S608 (constants)
-
-SettingValue = int | bool | str
 
 
 class SettingRefused(StoreError):
@@ -152,6 +164,38 @@ async def read_settings(
     """What is set on the credential, identity included; None: the organization's defaults. Never a secret."""
     cursor = await conn.execute(_READ, {"provider_id": credential_id})
     return {row[0]: row[1] for row in await cursor.fetchall()}
+
+
+async def read_levels(conn: AsyncConnection[Any], credential_id: CredentialId) -> StoredSettings:
+    """What people have set on the credential and on its organization, in one round trip."""
+    cursor = await conn.execute(_READ_LEVELS, {"provider_id": credential_id, "keys": list(KEYS)})
+    levels: dict[bool, dict[str, SettingValue]] = {True: {}, False: {}}
+    for is_organizations, key, value in await cursor.fetchall():
+        levels[is_organizations][key] = value
+    return StoredSettings(credential=levels[False], organization=levels[True])
+
+
+async def replace_settings(
+    conn: AsyncConnection[Any],
+    wanted: Layer,
+    *,
+    organization_id: OrganizationId,
+    credential_id: CredentialId | None,
+) -> tuple[SettingChange, ...]:
+    """Bring one level in line with `wanted`: what is not in it falls through from now on. Identity stays.
+
+    Raises:
+        SettingRefused: see there; the transaction, and with it every other change, is lost.
+    """
+    made = changes(await read_settings(conn, credential_id), wanted)
+    for change in made:
+        if change.after is None:
+            await delete_setting(conn, change.key, credential_id=credential_id)
+        else:
+            await write_setting(
+                conn, change.key, change.after, organization_id=organization_id, credential_id=credential_id
+            )
+    return made
 
 
 async def write_setting(
