@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from psycopg import AsyncConnection, sql
 from pydantic import SecretStr
 
+from inventiv_operator.domain.audit import Action
 from inventiv_operator.domain.ids import ProviderRef, Zone
 from inventiv_operator.store import audit, claims, credentials, ledger, settings
 from inventiv_operator.store.database import Database
@@ -68,7 +69,7 @@ async def fill_every_table(db: Database, tenant: Tenant, *, zone: Zone) -> None:
         server, group = tenant.server(instance), tenant.group()
         parts = [replace(part, zone=zone, role=f"{part.role}-{zone}") for part in (server, group)]
         await ledger.insert_resources(conn, parts)
-        await audit.append(conn, organization_id=tenant.organization_id, action="test")
+        await audit.append(conn, organization_id=tenant.organization_id, action=Action.KEY_USED)
 
 
 async def filled_tenant(place: Place, zone: Zone) -> Tenant:

@@ -13,6 +13,7 @@ from psycopg import AsyncConnection, sql
 from psycopg import errors as pg
 from psycopg.rows import dict_row
 
+from inventiv_operator.domain.audit import Action
 from inventiv_operator.domain.ids import OrganizationId, Zone
 from inventiv_operator.store import audit
 from inventiv_operator.store.database import Database
@@ -115,14 +116,16 @@ async def test_a_body_that_hides_an_error_commits_nothing(
     """PostgreSQL answers COMMIT with a rollback then, and with no error."""
     with pytest.raises(StoreDefect) as caught:
         async with db.writing(mine.organization_id, FENCE) as conn:
-            await audit.append(conn, organization_id=mine.organization_id, action="lost")
+            await audit.append(
+                conn, organization_id=mine.organization_id, action=Action.KEY_USED, name="lost"
+            )
             with pytest.raises(pg.DivisionByZero):
                 await conn.execute("SELECT 1 / 0")
             if goes_on:
                 await conn.execute("SELECT 1")
     assert caught.value.sqlstate == pg.InFailedSqlTransaction.sqlstate
     async with db.reading(mine.organization_id) as conn:
-        cursor = await conn.execute("SELECT count(*) FROM action_logs WHERE action = 'lost'")
+        cursor = await conn.execute("SELECT count(*) FROM action_logs WHERE object_name = 'lost'")
         assert await cursor.fetchone() == (0,)
 
 
@@ -142,7 +145,7 @@ async def _visible_without_tenant(db: Database) -> int:
 async def test_reading_changes_nothing(db: Database, mine: Tenant) -> None:
     with pytest.raises(DatabaseUnavailable, match="25006"):
         async with db.reading(mine.organization_id) as conn:
-            await audit.append(conn, organization_id=mine.organization_id, action="test")
+            await audit.append(conn, organization_id=mine.organization_id, action=Action.KEY_USED)
 
 
 async def test_an_unknown_tenant_sees_nothing(db: Database, mine: Tenant) -> None:
@@ -209,7 +212,7 @@ async def test_the_look_ups_resist_a_search_path_of_the_caller(own_place: Place)
             "SELECT proname, proconfig FROM pg_proc"
             " WHERE pronamespace = 'public'::regnamespace AND prosecdef ORDER BY 1"
         ).fetchall()
-    assert len(found) == 10
+    assert len(found) == 11
     assert all(config == ["search_path=pg_catalog, pg_temp"] for _, config in found)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
-from inventiv_operator.domain.audit import AuditLine, AuditValue
+from inventiv_operator.domain.audit import Action, AuditLine, AuditValue
 from inventiv_operator.domain.ids import OrganizationId
 
 _APPEND: Final = """
@@ -38,7 +38,7 @@ async def append(
     conn: AsyncConnection[Any],
     *,
     organization_id: OrganizationId,
-    action: str,
+    action: Action,
     kind: str = "",
     name: str = "",
     ref: str = "",

@@ -1,4 +1,4 @@
-"""The end of the audit log's lines and of the ledger's tombstones. The operator cannot delete them: it asks."""
+"""The end of audit lines and of the ledger's tombstones. The operator cannot delete them: it asks."""
 
 from typing import Any, Final
 
