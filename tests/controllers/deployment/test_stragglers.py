@@ -1,6 +1,9 @@
 """One call that hangs holds up its own instance and nobody else."""
 
+import pytest
+
 from controllers.deployment.conftest import Rig
+from rig.process import STEP_S
 
 
 async def test_a_create_that_hangs_does_not_hold_up_the_others(rig: Rig) -> None:
@@ -56,3 +59,27 @@ async def test_L4_nor_once_it_was_scaled_down(rig: Rig) -> None:
     await rig.until(lambda: rig.servers == [], within_s=400)
     templates = [c.template for c in rig.world.calls.since(0)]
     assert not any("user_data" in template or "action" in template for template in templates)
+
+
+@pytest.mark.parametrize("phase", ["first", "living", "deleting"])
+async def test_T6_a_step_ends_in_time_though_the_api_hangs(rig: Rig, phase: str) -> None:
+    """A worker that waits for a black hole for longer is one that the others lack."""
+    rig.apply(replicas=1)
+    if phase != "first":
+        await rig.until_ready()
+    if phase == "deleting":
+        rig.delete()
+    for method in ("GET", "POST", "PATCH", "PUT", "DELETE"):
+        rig.fault("delay", method, ".*", seconds=29, times=None)
+    clock = rig.around.clock
+    for _ in range(6):
+        began_s = clock.monotonic()
+        again_s = await rig.step()
+        assert clock.monotonic() - began_s <= STEP_S + 0.5
+        await clock.sleep(min(again_s or 60.0, 60.0))
+    rig.world.faults.clear()
+    if phase == "deleting":
+        await rig.until_gone()
+        rig.assert_nothing_left()
+    else:
+        await rig.until_ready()

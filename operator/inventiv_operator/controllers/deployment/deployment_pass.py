@@ -188,12 +188,17 @@ class DeploymentPass:
         return dict(zip(zones, views, strict=True))
 
     async def _list(self, zone: Zone, *, max_age_s: float) -> ZoneView:
+        """Waits no longer than the step may last; the reading goes on, and the next pass finds it further."""
+        clock = self._services.clock
         try:
-            servers = await self._cloud.client.servers(zone, max_age_s=max_age_s)
+            async with asyncio.timeout(max(0.0, self._deadline_s - clock.monotonic())):
+                servers = await self._cloud.client.servers(zone, max_age_s=max_age_s)
+        except TimeoutError:
+            unknown = Unknown(reason="ProviderUnreachable", message=f"list servers in {zone}: no answer yet")
+            return ZoneView(servers=None, listed_at=None, unknown=unknown)
         except ScalewayError as error:
             unknown = Unknown(reason=error.reason, message=str(error))
             return ZoneView(servers=None, listed_at=None, unknown=unknown)
-        clock = self._services.clock
         return view_of(servers, now=clock.now(), now_s=clock.monotonic())
 
     async def _last_look(
