@@ -1,7 +1,7 @@
 """Passes that outlive their step.
 
-A step has 20 s, and an API that hangs takes 30 s for each call. A call must not be cut, because its outcome
-would then be unknown for no reason; and a worker must not wait for it, because the others lack it (T6). So the
+A step has 20 s, and an API that hangs takes 30 s for each call. A call must not be cut: its outcome would be
+unknown for no reason. And a worker must not wait for it: the others lack it (T6). So the
 pass goes on alone, and steps on the same key join it before anything new is begun.
 """
 
