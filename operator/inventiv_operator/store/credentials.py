@@ -16,6 +16,7 @@ from psycopg import AsyncConnection
 from inventiv_operator.domain.ids import CredentialId, OrganizationId, ProviderRef, Zone
 from inventiv_operator.domain.ledger import CredentialRow
 from inventiv_operator.store import rows
+from inventiv_operator.store.destruction import destroy_what_is_over
 from inventiv_operator.store.errors import Conflict
 
 _SELECT: Final = f"SELECT {rows.CREDENTIAL_COLUMNS} FROM providers"  # noqa: S608 (constants)
@@ -102,14 +103,6 @@ WHERE organization_id = %(organization_id)s AND project_id = %(project_id)s AND 
   AND NOT EXISTS (
       SELECT FROM providers
       WHERE organization_id = %(organization_id)s AND project_id = %(project_id)s AND state <> 'closed'
-  )
-"""
-_DELETE_DATA_KEYS: Final = """
-DELETE FROM organization_keys k
-WHERE k.organization_id = %(organization_id)s
-  AND EXISTS (SELECT FROM organizations o WHERE o.id = %(organization_id)s AND o.state = 'closed')
-  AND NOT EXISTS (
-      SELECT FROM providers WHERE organization_id = %(organization_id)s AND state <> 'closed'
   )
 """
 _ZONE_CONTROL: Final = (
@@ -240,7 +233,9 @@ async def forget_refusal(conn: AsyncConnection[Any], id: CredentialId) -> None:
 async def set_not_ready(
     conn: AsyncConnection[Any], id: CredentialId, *, reason: str, rejected_at: datetime | None = None
 ) -> None:
-    """`rejected_at`: the stored key was refused (401) just now; the first such instant stays until a validation passes."""
+    """`rejected_at`: the stored key was refused (401) just now; the first such instant stays until a
+    validation passes.
+    """
     await _one(conn, _SET_NOT_READY, {"id": id, "reason": reason, "rejected_at": rejected_at})
 
 
@@ -274,8 +269,9 @@ async def close(conn: AsyncConnection[Any], id: CredentialId) -> None:
     if row is None:
         raise Conflict("the credential is closed already, or something of it is left")
     place = {"id": id, "organization_id": row[0], "project_id": row[1]}
-    for statement in (_DELETE_SETTINGS, _RELEASE_PROJECT, _DELETE_DATA_KEYS):
+    for statement in (_DELETE_SETTINGS, _RELEASE_PROJECT):
         await conn.execute(statement.encode(), place)
+    await destroy_what_is_over(conn, row[0])
 
 
 async def zone_control(conn: AsyncConnection[Any], id: CredentialId, *, zone: Zone) -> ProviderRef | None:

@@ -12,6 +12,7 @@ from inventiv_operator.domain.audit import Action
 from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.domain.ledger import OrganizationRow
 from inventiv_operator.store import audit, rows
+from inventiv_operator.store.destruction import destroy_what_is_over
 from inventiv_operator.store.errors import Conflict
 
 _FIND: Final = f"SELECT {rows.ORGANIZATION_COLUMNS} FROM lookup_organization(%s)"  # noqa: S608 (constants)
@@ -121,7 +122,7 @@ async def close(conn: AsyncConnection[Any], id: OrganizationId) -> None:
     """Its namespaces and Scaleway projects are free from now on; its name, made anew, is another tenant.
 
     A credential in its quarantine keeps its key, and no claim: the same tenant, made anew, must not have to
-    wait a day for its own project.
+    wait a day for its own project. Where no quarantine runs any more the data key is destroyed at once.
 
     Raises:
         Conflict: something is left (again), or it is closed already.
@@ -138,6 +139,7 @@ async def close(conn: AsyncConnection[Any], id: OrganizationId) -> None:
         await _tell(conn, id, Action.PROJECT_RELEASED, kind="project", ref=project_id)
     name, uid = closed
     await _tell(conn, id, Action.ORGANIZATION_CLOSED, kind="organization", name=name, detail={"uid": uid})
+    await destroy_what_is_over(conn, id)
 
 
 async def _tell(
