@@ -58,6 +58,8 @@ class Reason(StrEnum):
     KEY_UNAVAILABLE = "KeyUnavailable"
     # condition Expiring
     EXPIRES_SOON = "ExpiresSoon"
+    EXPIRES_WITHIN_WEEK = "ExpiresWithinWeek"
+    EXPIRES_WITHIN_DAY = "ExpiresWithinDay"
     NOT_EXPIRING = "NotExpiring"
     EXPIRY_UNKNOWN = "ExpiryUnknown"
     # Deployment

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from inventiv_operator.api.base import (
+    ATOMIC,
     SET,
     DataKey,
     Model,
@@ -94,15 +95,36 @@ class ResourceCounts(Model):
     """Security groups that are not proven gone."""
 
 
+ABANDONED_LIMIT = 500
+"""More are counted and not listed here; the audit log has every one."""
+
+
+class AbandonedResource(Model):
+    """A thing at Scaleway that was given up, and that Scaleway bills until somebody deletes it there."""
+
+    kind: Annotated[str, Field(max_length=64)]
+    """What it is: server, volume, ip or security_group."""
+    id: Annotated[str, Field(max_length=64)] | None = None
+    """Its id at Scaleway. Absent: whether a call made it was never learnt; look for its tag or its zone."""
+    zone: Annotated[str, Field(max_length=64)]
+    """Scaleway zone it is in."""
+    deployment: Annotated[str, Field(max_length=253)] | None = None
+    """Name of the Deployment that it was made for. Absent: it was the operator's own."""
+    instance_id: Annotated[str, Field(max_length=64)] | None = None
+    """Value of the tag inventiv-instance of what was made for this instance. Absent: of none."""
+
+
 class CredentialStatus(Model):
     """What the operator knows about the credential. Written by the operator only; never holds a secret."""
 
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """Generation of the spec that this status is about."""
     credential_id: Uuid | None = None
-    """Durable id of the credential; an object that is made anew for the same project keeps it. It is to be
-    the value of the annotations inventiv.io/abandon and inventiv.io/release-freeze, which have no effect in
-    this release: where one is set the condition Ready says so.
+    """Durable id of the credential; an object that is made anew for the same project keeps it. It is the
+    value of the annotation inventiv.io/abandon, which gives up what is left of a credential: honoured only
+    while the object is being deleted and its key has been refused, or the credential frozen, for 24 hours.
+    Otherwise the condition Ready says why it is not. What is given up goes on being billed by Scaleway. The
+    annotation inventiv.io/release-freeze has no effect in this release, and Ready says so.
     """
     access_key: Annotated[str, Field(max_length=64)] | None = None
     """Access key in use, which is no secret. Shown only when it looks like one."""
@@ -116,6 +138,14 @@ class CredentialStatus(Model):
     """Which key of the operator's keyring protects the stored copy."""
     resources: ResourceCounts | None = None
     """What exists at Scaleway for this credential. While any of it does, the stored key is kept."""
+    abandoned_count: Annotated[int, Field(ge=0)] | None = None
+    """How many things were given up because of the annotation inventiv.io/abandon. Absent: none."""
+    abandoned: Annotated[
+        tuple[AbandonedResource, ...], Field(max_length=ABANDONED_LIMIT, json_schema_extra=ATOMIC)
+    ] = ()
+    """What was given up, servers first; of more than 500 the first 500. Delete it at Scaleway by hand: nobody
+    else does.
+    """
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=by_keys("type"))] = ()
     """Ready: whether the key works, and if not, what to do. Expiring: whether it ends soon."""
 

@@ -126,10 +126,18 @@ class ObjectStatusWriter:
         await self._announce_change(kind, body, merged)
         return after
 
-    async def announce(self, kind: Kind, body: Mapping[str, Any], *, reason: str, message: str) -> None:
-        """A warning that no condition says."""
+    async def announce(
+        self,
+        kind: Kind,
+        body: Mapping[str, Any],
+        *,
+        reason: str,
+        message: str,
+        event_type: EventType = "Warning",
+    ) -> None:
+        """What is told besides the changes of Ready."""
         await self._events.emit(
-            ObjectRef.of(kind, body), reason=reason, message=message, event_type="Warning"
+            ObjectRef.of(kind, body), reason=reason, message=message, event_type=event_type
         )
 
     async def _announce_change(
