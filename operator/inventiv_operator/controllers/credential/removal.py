@@ -4,20 +4,25 @@ import logging
 from dataclasses import dataclass
 
 from inventiv_operator.api.conditions import Reason
-from inventiv_operator.controllers.access import Access, CredentialFrozen
+from inventiv_operator.controllers.access import Access, CredentialWithheld
+from inventiv_operator.controllers.credential.words import NAMED, said_of_broken_key, said_of_remains
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.sweeps.control_groups import ControlGroups
+from inventiv_operator.domain.audit import Action, AuditValue
 from inventiv_operator.domain.ledger import CredentialRow
-from inventiv_operator.store import credentials
+from inventiv_operator.store import audit, credentials
 from inventiv_operator.store.errors import (
     DecryptionFailed,
     KeyUnavailable,
     MissingProviderCredentials,
 )
+from inventiv_operator.store.remains import remains_of
 from inventiv_operator.store.usage import usage_of
 
 logger = logging.getLogger(__name__)
 
+CREDENTIAL = "credential"
+"""Kind of the lines that the audit log has about keys."""
 WAIT_S = 5.0
 STUCK_WAIT_S = 30.0
 
@@ -46,8 +51,9 @@ class Removal:
         await self._stop_new(row)
         async with self._services.db.reading(row.organization_id) as conn:
             usage = await usage_of(conn, row.id)
-        if used_by := usage.by_others():
-            message = f"waiting until it is no longer used: {', '.join(used_by)}"
+            remains = await remains_of(conn, row.id, limit=NAMED)
+        if usage.by_others():
+            message = said_of_remains(row, usage, remains, now=self._services.clock.now())
             return Waiting(message=message, again_in_s=WAIT_S)
         if usage.control_groups and (waiting := await self._remove_controls(row, deadline_s=deadline_s)):
             return waiting
@@ -56,17 +62,18 @@ class Removal:
         return None
 
     async def _remove_controls(self, row: CredentialRow, *, deadline_s: float) -> Waiting | None:
+        broken = said_of_broken_key(row, now=self._services.clock.now())
         try:
             cloud = await self._access.provider_for(row.organization_id, row.id)
-        except CredentialFrozen as error:
-            return _stuck(f"the credential is frozen: {error.reason}")
+        except CredentialWithheld as error:
+            return _stuck(f"{error}{broken}")
         except (MissingProviderCredentials, KeyUnavailable, DecryptionFailed) as error:
             return _stuck(str(error))
         left = await self._control_groups.remove(cloud, deadline_s=deadline_s)
         if not left:
             return None
-        message = f"removing the operator's own security groups: {'; '.join(left)}"
-        return Waiting(message=message, again_in_s=WAIT_S)
+        message = f"removing the operator's own security groups: {'; '.join(left)}{broken}"
+        return Waiting(message=message, again_in_s=STUCK_WAIT_S if broken else WAIT_S)
 
     async def _stop_new(self, row: CredentialRow) -> None:
         if row.state != "open" or (not row.ready and row.reason == Reason.DELETING):
@@ -78,10 +85,28 @@ class Removal:
         """The quarantine begins; a sweep ends it."""
         async with self._services.writing(row.organization_id) as conn:
             await credentials.begin_closing(conn, row.id)
+            await audit.append(
+                conn,
+                organization_id=row.organization_id,
+                action=Action.CREDENTIAL_CLOSING,
+                kind=CREDENTIAL,
+                name=f"{row.namespace}/{row.name}",
+                detail=key_detail(row),
+            )
         logger.info(
             "credential is closing: nothing of it is left, its key is kept for the quarantine",
             extra={"credential_id": str(row.id)},
         )
+
+
+def key_detail(row: CredentialRow) -> dict[str, AuditValue]:
+    """Which key a line of the audit log is about; nothing of it is secret."""
+    return {
+        "credentialID": str(row.id),
+        "projectID": row.project_id,
+        "accessKey": row.access_key or None,
+        "fingerprint": row.key_fingerprint or None,
+    }
 
 
 def _stuck(why: str) -> Waiting:

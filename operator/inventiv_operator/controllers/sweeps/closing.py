@@ -7,12 +7,13 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from inventiv_operator.controllers.credential.removal import Removal
+from inventiv_operator.controllers.credential.removal import CREDENTIAL, Removal, key_detail
 from inventiv_operator.controllers.services import Services
+from inventiv_operator.domain.audit import Action
 from inventiv_operator.domain.ids import CredentialId, OrganizationId
 from inventiv_operator.domain.ledger import CredentialRow
 from inventiv_operator.runtime.queue import DONE, Lane, Result
-from inventiv_operator.store import credentials
+from inventiv_operator.store import audit, credentials
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,14 @@ class ClosingCredentials:
     async def _close(self, row: CredentialRow) -> None:
         async with self._services.writing(row.organization_id) as conn:
             await credentials.close(conn, row.id)
+            await audit.append(
+                conn,
+                organization_id=row.organization_id,
+                action=Action.KEY_DESTROYED,
+                kind=CREDENTIAL,
+                name=f"{row.namespace}/{row.name}",
+                detail=key_detail(row),
+            )
         for forget in self._forget:
             forget(row.id)
         logger.info("quarantine over, key destroyed", extra={"credential_id": str(row.id)})
