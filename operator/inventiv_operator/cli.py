@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,11 @@ _EPILOG = (
     " password have no flag: arguments can be read by everybody on the machine."
 )
 
+_LEAKS = (
+    "Compares what the ledger in INVENTIV_DATABASE_URL holds with what each organization's Scaleway project"
+    " lists in every zone, and says what it costs per hour. Changes nothing, and runs beside an operator. The"
+    " exit code is 1 when anything is lost, orphaned, suspect or could not be looked at."
+)
 _KEYRING_NEW = "Makes INVENTIV_KEYRING_FILE with one random key, mode 0600. Never overwrites a file."
 _KEYRING_ADD = (
     "Adds a key to INVENTIV_KEYRING_FILE. Give the file to every replica before the key is promoted."
@@ -110,6 +116,18 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--yes", action="store_true", help="answer the question")
     command.set_defaults(command=_bind)
 
+    command = commands.add_parser(
+        "leaks", help="compare the ledger with the provider", description=_LEAKS, epilog=_EPILOG
+    )
+    command.add_argument("--organization", metavar="NAME", help="look at this one only")
+    command.add_argument(
+        "--output", choices=("text", "json"), default="text", help="for people (the default) or for machines"
+    )
+    _setting(command, "--keyring-file", "FILE", "the encryption keyring", kind=Path)
+    _setting(command, "--scaleway-api-url", "URL", "the Scaleway API, for the whole installation")
+    _setting(command, "--prices-file", "FILE", "prices of storage and addresses", kind=Path)
+    command.set_defaults(command=_leaks)
+
     _add_keyring(commands.add_parser("keyring", help="manage the encryption keyring", epilog=_EPILOG))
     return parser
 
@@ -200,6 +218,21 @@ def _bind(options: argparse.Namespace) -> int:
     settings = load_settings(required=("DATABASE_URL",), overrides=_overrides(options))
     print(asyncio.run(bind_database(settings, confirm=(lambda _: True) if options.yes else _confirm)))
     return 0
+
+
+def _leaks(options: argparse.Namespace) -> int:
+    from inventiv_operator.config import load_settings
+    from inventiv_operator.leaks import document, text
+    from inventiv_operator.leaks.command import find_leaks
+
+    settings = load_settings(overrides=_overrides(options))
+    report = asyncio.run(find_leaks(settings, organization=options.organization))
+    if options.output == "json":
+        sys.stdout.write(document.render(report))
+    else:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        sys.stdout.write(text.render(report, width=width))
+    return 0 if report.is_clean else 1
 
 
 def _confirm(question: str) -> bool:

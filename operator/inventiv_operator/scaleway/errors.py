@@ -14,8 +14,10 @@
     │   └── ImageNotFound   no such label or image for this zone and type
     ├── ForeignProject      an answer carries a project that is not the credential's (T8)
     ├── SendWindowClosed    `send_before` had passed: nothing was sent
+    ├── Withdrawn           this client may not be used any more: nothing was sent, repeat it with another one
     ├── Unavailable         nothing is known: sockets, time-outs, 5xx, answers that make no sense; of a write:
-    │                       it was not sent
+    │   │                   it was not sent
+    │   └── NotOffered      there is no such list in this zone, or no such zone: about no object, no proof
     └── Ambiguous           a write whose outcome is unknown: look before repeating
 
 Only `Ambiguous` leaves open whether a write happened. The type in the body decides, then the status; texts
@@ -100,7 +102,15 @@ class SendWindowClosed(ScalewayError):
     reason_by_default = "RateLimited"
 
 
+class Withdrawn(ScalewayError):
+    reason_by_default = "Progressing"
+
+
 class Unavailable(ScalewayError):
+    pass
+
+
+class NotOffered(Unavailable):
     pass
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from inventiv_operator.domain.ids import ProviderRef, Zone
 from inventiv_operator.scaleway import shapes
 from inventiv_operator.scaleway.caller import Caller, Reply, segment
-from inventiv_operator.scaleway.errors import NotFound, Unavailable
+from inventiv_operator.scaleway.errors import NotFound, NotOffered
 from inventiv_operator.scaleway.pages import PAGE_SIZE, Item, Page, Read, read_all
 from inventiv_operator.scaleway.sharing import Owned, SharedListing, Tasks
 
@@ -142,7 +142,7 @@ class Listings:
         except NotFound as error:
             # No such list here (a zone without block storage). It is about no object, and proves the end of
             # none.
-            raise Unavailable(str(error), request_id=error.request_id) from error
+            raise NotOffered(str(error), request_id=error.request_id) from error
 
     def _page(self, kind: ListKind[SeenT], reply: Reply) -> Page[SeenT]:
         own = self._caller.project_id
