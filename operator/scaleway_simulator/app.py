@@ -89,6 +89,7 @@ class Provider:
             template=path if found is None else found[0].template,
             access_key=None if key is None else key.access_key,
             project=None if key is None else key.project_id,
+            request_id=world.new_id(),
         )
         status: int | None = None
         try:
@@ -96,7 +97,7 @@ class Provider:
             status = answer.status
         finally:
             world.calls.end(logged, status=status)
-        return answer
+        return replace(answer, headers={**answer.headers, "X-Request-Id": logged.request_id})
 
     async def _with_faults(
         self, scope: Scope, raw: bytes, found: tuple[Route, Mapping[str, str]] | None, logged: LoggedCall
@@ -161,7 +162,6 @@ class Provider:
 
     async def _send(self, send: Send, answer: Answer) -> None:
         payload, headers = _payload(answer)
-        headers["X-Request-Id"] = self._world.new_id()
         headers["Date"] = format_datetime(self._world.now, usegmt=True)
         headers["Server"] = GATEWAY
         encoded = [(k.lower().encode(), v.encode("latin-1")) for k, v in headers.items()]

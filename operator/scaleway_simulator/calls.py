@@ -20,6 +20,7 @@ class LoggedCall:
     template: str
     access_key: str | None
     project: str | None
+    request_id: str = ""  # as the answer's X-Request-Id says it
     status: int | None = None  # None: no answer was given
     fault: str | None = None
 
@@ -43,6 +44,7 @@ class CallLog:
         template: str,
         access_key: str | None,
         project: str | None,
+        request_id: str,
     ) -> LoggedCall:
         """Logged when it arrives, so that a request without an answer is in the log too."""
         self._n += 1
@@ -55,6 +57,7 @@ class CallLog:
             template=template,
             access_key=access_key,
             project=project,
+            request_id=request_id,
         )
         self._calls.append(call)
         return call

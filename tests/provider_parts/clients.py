@@ -1,6 +1,6 @@
 """A client whose provider is a test's own, with limits that do not get into the way."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -12,8 +12,9 @@ from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.scaleway.client import ScalewayClient
 from inventiv_operator.scaleway.factory import ClientFactory
 from inventiv_operator.scaleway.gate import GateLimits
-from inventiv_operator.scaleway.observer import CallObserver
+from inventiv_operator.scaleway.observer import CallObserver, WriteSink
 from inventiv_operator.scaleway.pace import PaceLimits
+from inventiv_operator.scaleway.permit import Permit
 from inventiv_operator.scaleway.wire import Wire
 
 PROJECT = "105bdce1-64c0-48ab-899d-868455867ecf"
@@ -34,6 +35,7 @@ class Made:
     factory: ClientFactory
     client: ScalewayClient
     registry: CollectorRegistry
+    secret: SecretStr
 
 
 @asynccontextmanager
@@ -46,7 +48,8 @@ async def client_of(
     limits: GateLimits = WIDE_OPEN,
     observer: CallObserver | None = None,
     secret: str = SECRET,
-    may_write: Callable[[], object] | None = None,
+    permit: Permit | None = None,
+    write_sink: WriteSink | None = None,
 ) -> AsyncIterator[Made]:
     registry = CollectorRegistry()
     async with ClientFactory(
@@ -60,6 +63,10 @@ async def client_of(
         jitter=lambda: 1.0,
     ) as factory:
         client = factory.client(
-            project_id=PROJECT, access_key=ACCESS_KEY, secret_key=SecretStr(secret), may_write=may_write
+            project_id=PROJECT,
+            access_key=ACCESS_KEY,
+            secret_key=SecretStr(secret),
+            permit=permit,
+            write_sink=write_sink,
         )
-        yield Made(factory=factory, client=client, registry=registry)
+        yield Made(factory=factory, client=client, registry=registry, secret=SecretStr(secret))

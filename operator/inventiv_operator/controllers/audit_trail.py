@@ -11,6 +11,7 @@ What can never be written, or finds no room, is counted and told to the operator
 """
 
 import asyncio
+import json
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -48,6 +49,7 @@ class _Backlog:
 
     lines: deque[AuditLine] = field(default_factory=deque)
     on_its_way: int = 0
+    at_once: int = LINES_PER_STATEMENT
     is_busy: bool = False
     failures: int = 0  # since the last success: an earlier attempt may have been committed
 
@@ -55,8 +57,16 @@ class _Backlog:
 class AuditTrail:
     """One per process. `note` returns at once; `close` when nothing waits any more, or never will."""
 
-    def __init__(self, services: Services, *, writer: LedgerWriter, metrics: AuditMetrics) -> None:
+    def __init__(
+        self,
+        services: Services,
+        *,
+        writer: LedgerWriter,
+        metrics: AuditMetrics,
+        first_retry_s: float = FIRST_RETRY_S,
+    ) -> None:
         self._services = services
+        self._first_retry_s = first_retry_s
         self._writer = writer
         self._metrics = metrics
         self._backlogs: dict[OrganizationId, _Backlog] = {}
@@ -109,7 +119,7 @@ class AuditTrail:
     # -- one attempt -----------------------------------------------------------------------------------------
 
     def _send(self, organization_id: OrganizationId, backlog: _Backlog) -> None:
-        backlog.is_busy = True
+        backlog.is_busy, backlog.on_its_way = True, 0
         posted = self._writer.post(organization_id, self._operation(organization_id, backlog))
         posted.add_done_callback(lambda done: self._ended(organization_id, backlog, done))
 
@@ -117,7 +127,7 @@ class AuditTrail:
         self, organization_id: OrganizationId, backlog: _Backlog
     ) -> Callable[[AsyncConnection[Any]], Any]:
         async def append(conn: AsyncConnection[Any]) -> None:
-            lines = tuple(islice(backlog.lines, LINES_PER_STATEMENT))
+            lines = tuple(islice(backlog.lines, backlog.at_once))
             backlog.on_its_way = len(lines)
             await audit.append_all(conn, organization_id, lines, again=backlog.failures > 0)
 
@@ -162,14 +172,17 @@ class AuditTrail:
         self._next(organization_id, backlog)
 
     def _refused(self, organization_id: OrganizationId, backlog: _Backlog, *, why: str) -> None:
-        """PostgreSQL will never take them: those behind must not wait for ever."""
-        for _ in range(max(1, backlog.on_its_way)):
+        """PostgreSQL will never take it: one by one tells which, and those behind need not wait for ever."""
+        if backlog.on_its_way == 0:  # it did not come to that
+            self._retry(organization_id, backlog)
+            return
+        if backlog.on_its_way == 1:
             self._drop(organization_id, backlog.lines.popleft(), why=why)
             self._waiting -= 1
+        backlog.at_once = 1
         self._next(organization_id, backlog)
 
     def _next(self, organization_id: OrganizationId, backlog: _Backlog) -> None:
-        backlog.on_its_way = 0
         self._changed.set()
         if backlog.lines:
             self._send(organization_id, backlog)
@@ -178,7 +191,7 @@ class AuditTrail:
             self._backlogs.pop(organization_id, None)
 
     def _retry(self, organization_id: OrganizationId, backlog: _Backlog) -> None:
-        delay_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2**backlog.failures)
+        delay_s = min(LAST_RETRY_S, self._first_retry_s * 2**backlog.failures)
         backlog.failures = min(backlog.failures + 1, 10)
         loop = asyncio.get_running_loop()
         self._retries[organization_id] = loop.call_later(delay_s, self._again, organization_id)
@@ -202,7 +215,7 @@ class AuditTrail:
                 "object_name": line.name,
                 "object_ref": line.ref,
                 "request_id": line.request_id,
-                "detail": dict(line.detail),
+                "detail": json.dumps(line.detail),
             },
         )
 

@@ -61,4 +61,4 @@ class Retention:
         except StoreError as error:
             logger.info("retention put off", extra={"error": str(error)})
         if removed:
-            logger.info("removed what ended long ago", extra={"removed": dict(sorted(removed.items()))})
+            logger.info("removed what ended long ago", extra=dict(sorted(removed.items())))
