@@ -12,8 +12,13 @@ from inventiv_operator.store.ledger_reads import OPEN
 _LOCK: Final = "SELECT FROM providers WHERE id = %(id)s FOR NO KEY UPDATE"
 _COLUMNS: Final = """
 r.kind, r.zone, coalesce(r.provider_ref, '') AS ref, r.role, coalesce(d.name, '') AS deployment,
-coalesce(r.instance_id::text, '') AS instance_id, r.id::text AS resource_id, d.id::text AS deployment_id
+coalesce(r.instance_id::text, '') AS instance_id, r.id::text AS resource_id, d.id::text AS deployment_id,
+r.provider_ref IS NOT NULL OR r.send_before IS NOT NULL OR (r.kind = 'volume' AND EXISTS (
+    SELECT FROM cloud_resources s WHERE s.instance_id = r.instance_id AND s.kind = 'server'
+      AND (s.provider_ref IS NOT NULL OR s.send_before IS NOT NULL)
+)) AS may_exist
 """
+"""A volume without a call of its own comes with its server."""
 _IN_ORDER: Final = """
 ORDER BY array_position(ARRAY['server', 'volume', 'ip', 'security_group'], r.kind), r.zone, r.provider_ref,
          r.id
@@ -50,7 +55,9 @@ MESSAGE: Final = "given up with its credential; Scaleway goes on billing what ex
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abandoned:
-    """One thing that was given up. `ref` empty: a create whose outcome was never learnt."""
+    """One thing that was given up. `ref` empty: a create whose outcome was never learnt, or, where not even
+    `may_exist`, an intent whose create was never sent.
+    """
 
     kind: str
     zone: str
@@ -60,6 +67,7 @@ class Abandoned:
     deployment_id: str | None
     instance_id: str  # as in the tag `inventiv-instance`; empty: of no instance
     resource_id: str  # of the ledger
+    may_exist: bool
     state_before: str  # empty where only the list is read
 
 
@@ -88,7 +96,7 @@ async def give_up(conn: AsyncConnection[Any], credential_id: CredentialId) -> tu
 
 
 async def given_up(conn: AsyncConnection[Any], credential_id: CredentialId) -> tuple[Abandoned, ...]:
-    """Everything of the credential that was ever given up, servers first."""
+    """Everything of the credential that was ever given up and may exist, servers first."""
     async with conn.cursor(row_factory=class_row(Abandoned)) as cursor:
-        rows = await (await cursor.execute(_GIVEN_UP.encode(), {"id": credential_id})).fetchall()
-    return tuple(rows)
+        found = await (await cursor.execute(_GIVEN_UP.encode(), {"id": credential_id})).fetchall()
+    return tuple(thing for thing in found if thing.may_exist)

@@ -22,7 +22,9 @@ NOTHING: Final[tuple[Abandoned, ...]] = ()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenUp:
-    """`things`: everything that was ever given up of the credential; `is_new`: some of it just now."""
+    """`things`: everything that was ever given up of the credential and may exist; `is_new`: some of it just
+    now.
+    """
 
     things: tuple[Abandoned, ...] = NOTHING
     is_new: bool = False
@@ -84,5 +86,6 @@ class Abandoning:
                 "deploymentID": thing.deployment_id,
                 "instanceID": thing.instance_id or None,
                 "state": thing.state_before,
+                "mayExist": thing.may_exist,
             },
         )

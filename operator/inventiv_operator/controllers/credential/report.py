@@ -31,6 +31,8 @@ from inventiv_operator.store.usage import CredentialUsage
 
 RESOURCES_ABANDONED: Final = "ResourcesAbandoned"
 """Reason of the events that list what was given up."""
+_PART_CHARS: Final = 30
+"""Room for the number of an event among those that belong together: equal words would be said once."""
 _EXPIRY_REASONS: Final = {
     ExpiryStep.FAR: Reason.NOT_EXPIRING,
     ExpiryStep.MONTH: Reason.EXPIRES_SOON,
@@ -132,9 +134,11 @@ def _abandonment_events(row: CredentialRow, abandoned: Sequence[Abandoned]) -> I
     names = [name_of(thing.kind, thing.ref, thing.zone, tag=thing.instance_id) for thing in abandoned]
     head = (
         f"given up, and billed by Scaleway until somebody deletes it in project {row.project_id}"
-        f" ({len(names)} in all): "
+        f" ({len(names)} in all"
     )
-    return (head + part for part in chunks_of(names, limit=MESSAGE_MAX_CHARS - len(head)))
+    parts = list(chunks_of(names, limit=MESSAGE_MAX_CHARS - len(head) - _PART_CHARS))
+    for number, part in enumerate(parts, start=1):
+        yield f"{head}, part {number} of {len(parts)}): {part}"
 
 
 def said_ready(*, ready: bool | None, reason: Reason, message: str) -> Said:
