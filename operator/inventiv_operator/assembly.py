@@ -1,11 +1,14 @@
 """The one place that knows the constructors of all controllers."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from inventiv_operator.config import OperatorSettings
 from inventiv_operator.controllers.access import Access
+from inventiv_operator.controllers.audit_trail import AuditTrail
 from inventiv_operator.controllers.claiming import Claiming
 from inventiv_operator.controllers.credential.custody import Custody
+from inventiv_operator.controllers.credential.doubts import Doubts
 from inventiv_operator.controllers.credential.reconciler import CredentialReconciler
 from inventiv_operator.controllers.credential.removal import Removal
 from inventiv_operator.controllers.credential.schedule import ValidationSchedule
@@ -13,23 +16,30 @@ from inventiv_operator.controllers.deployment.readiness import ReadinessMemory
 from inventiv_operator.controllers.deployment.reconciler import DeploymentReconciler, Intervals
 from inventiv_operator.controllers.deployment.status import StatusWriter
 from inventiv_operator.controllers.dispatch import Controllers, Dispatcher
+from inventiv_operator.controllers.ledger_writer import LedgerWriter
 from inventiv_operator.controllers.namespaces import NamespaceIndex
 from inventiv_operator.controllers.organization import OrganizationReconciler
 from inventiv_operator.controllers.outage import OutageNotes
 from inventiv_operator.controllers.probes import Prober
+from inventiv_operator.controllers.retention import Retention
+from inventiv_operator.controllers.seeding.keeping import SeededCredentials
+from inventiv_operator.controllers.seeding.opening import SeedOpening
+from inventiv_operator.controllers.seeding.seeding import Seeding
+from inventiv_operator.controllers.seeding.warning import SeedWarnings
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.standing import Standing
 from inventiv_operator.controllers.status import ObjectStatusWriter
 from inventiv_operator.controllers.surroundings import Surroundings
 from inventiv_operator.controllers.sweeps.closing import ClosingCredentials
 from inventiv_operator.controllers.sweeps.control_groups import ControlGroups
-from inventiv_operator.controllers.sweeps.terminator import TERMINATOR, Terminator
+from inventiv_operator.controllers.sweeps.terminator import SEEDED, TERMINATOR, Terminator
 from inventiv_operator.controllers.tenancy import Tenancy
 from inventiv_operator.controllers.waking import Waking
 from inventiv_operator.domain.intents import Timing
 from inventiv_operator.kube.client import KubeClient
 from inventiv_operator.kube.events import EventRecorder
 from inventiv_operator.kube.relist import Relister
+from inventiv_operator.runtime.audit_metrics import AuditMetrics
 from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.runtime.queue import WorkQueue
 from inventiv_operator.scaleway.factory import ClientFactory
@@ -69,6 +79,7 @@ class Parts:
     queue: WorkQueue
     relister: Relister
     installation: Installation
+    audit_metrics: AuditMetrics
     holder: str
     tuning: Tuning
 
@@ -81,6 +92,15 @@ class Assembly:
     terminator: Terminator
     readiness: ReadinessMemory
     deployment: DeploymentReconciler
+    trail: AuditTrail
+    writer: LedgerWriter
+    retention: Retention
+
+    async def close(self) -> None:
+        """After the queue has drained: cut the calls that outlived their pass, and tell of them."""
+        await self.deployment.close()
+        await self.trail.close()
+        await self.writer.close()
 
 
 def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> Assembly:
@@ -98,22 +118,36 @@ def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> 
     )
     events = EventRecorder(parts.kube, clock=parts.clock, instance=parts.holder)
     status = ObjectStatusWriter(parts.kube, events=events, clock=parts.clock)
-    access = Access(services, factory=parts.factory, keyring=parts.keyring)
+    writer = LedgerWriter(services)
+    trail = AuditTrail(services, writer=writer, metrics=parts.audit_metrics)
+    schedule = ValidationSchedule(parts.clock)
+    access = Access(
+        services,
+        factory=parts.factory,
+        keyring=parts.keyring,
+        trail=trail,
+        doubt=Doubts(schedule, enqueue=parts.queue.add),
+    )
     index = NamespaceIndex()
     waking = Waking(parts.kube, enqueue=parts.queue.add)
     removal = Removal(services, access=access, control_groups=ControlGroups(services))
-    custody = Custody(
-        services, access=access, keyring=parts.keyring, schedule=ValidationSchedule(parts.clock)
-    )
+    custody = Custody(services, access=access, keyring=parts.keyring, schedule=schedule)
     readiness = ReadinessMemory(
         prober=Prober(allowed=parts.settings.probe_allow_cidrs), clock=parts.clock, wake=parts.queue.add
     )
-    deployment = _deployment(parts, services, access=access, status=status, readiness=readiness)
+    deployment = _deployment(
+        parts, services, access=access, status=status, readiness=readiness, writer=writer
+    )
+    warnings = SeedWarnings()
+    seeded = _seeded(
+        parts, services, custody=custody, removal=removal, warnings=warnings, wake=waking.deployments_in
+    )
     controllers = Controllers(
         organization=OrganizationReconciler(
             services,
             parts.kube,
             claiming=Claiming(services, parts.kube),
+            seeding=_seeding(parts, services, seeded=seeded, warnings=warnings),
             index=index,
             status=status,
             wake_namespace=waking.everything_in,
@@ -123,7 +157,8 @@ def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> 
         ),
         deployment=deployment,
         sweeps={
-            TERMINATOR: ClosingCredentials(services, removal=removal, forget=(access.forget, custody.forget))
+            TERMINATOR: ClosingCredentials(services, removal=removal, forget=(access.forget, custody.forget)),
+            SEEDED: seeded,
         },
     )
     dispatcher = Dispatcher(
@@ -139,7 +174,44 @@ def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> 
         terminator=Terminator(services, enqueue=parts.queue.add, living=parts.relister.living),
         readiness=readiness,
         deployment=deployment,
+        trail=trail,
+        writer=writer,
     )
+
+
+def _seeded(
+    parts: Parts,
+    services: Services,
+    *,
+    custody: Custody,
+    removal: Removal,
+    warnings: SeedWarnings,
+    wake: Callable[[str], Awaitable[None]],
+) -> SeededCredentials:
+    return SeededCredentials(
+        services,
+        parts.kube,
+        custody=custody,
+        removal=removal,
+        keyring=parts.keyring,
+        directory=parts.settings.seed_dir,
+        warnings=warnings,
+        enqueue=parts.queue.add,
+        wake_deployments=wake,
+    )
+
+
+def _seeding(
+    parts: Parts, services: Services, *, seeded: SeededCredentials, warnings: SeedWarnings
+) -> Seeding:
+    opening = SeedOpening(
+        services,
+        parts.kube,
+        keyring=parts.keyring,
+        directory=parts.settings.seed_dir,
+        warnings=warnings,
+    )
+    return Seeding(services, opening=opening, keeping=seeded, enqueue=parts.queue.add)
 
 
 def _credential(
@@ -156,7 +228,7 @@ def _credential(
         parts.kube,
         custody=custody,
         removal=removal,
-        tenancy=Tenancy(services),
+        tenancy=Tenancy(services, parts.kube),
         status=status,
         wake_deployments=waking.deployments_in,
     )
@@ -169,14 +241,16 @@ def _deployment(
     access: Access,
     status: ObjectStatusWriter,
     readiness: ReadinessMemory,
+    writer: LedgerWriter,
 ) -> DeploymentReconciler:
     return DeploymentReconciler(
         services,
         parts.kube,
         access=access,
-        tenancy=Tenancy(services),
+        tenancy=Tenancy(services, parts.kube),
         readiness=readiness,
         status=StatusWriter(status),
+        writer=writer,
         probe_rules=[str(network) for network in parts.settings.probe_cidrs],
         intervals=Intervals(steady_s=parts.settings.watchdog_interval_s),
     )

@@ -26,6 +26,7 @@ from inventiv_operator.scaleway.errors import (
 )
 from inventiv_operator.scaleway.gate import GateLimits
 from inventiv_operator.scaleway.pace import PaceLimits
+from inventiv_operator.scaleway.permit import Permit
 from inventiv_operator.scaleway.wire import Interrupted, WireAnswer
 from provider_parts.clients import ACCESS_KEY, OTHER_PROJECT, PROJECT, SECRET, ZONE, client_of
 from provider_parts.recordings import recorded
@@ -346,7 +347,8 @@ async def test_B7_who_does_not_lead_any_more_changes_nothing_and_still_reads() -
 
     wire = ScriptedWire(lambda _: answer(200, {"server": server()}))
     one = GateLimits(key=PaceLimits(rate_per_s=100.0, burst=10.0, concurrency=1))
-    async with client_of(wire, LoopClock(), observer=TakesOver(), limits=one, may_write=may_write) as made:
+    permit = Permit(may_write=may_write)
+    async with client_of(wire, LoopClock(), observer=TakesOver(), limits=one, permit=permit) as made:
         for write in (
             lambda: made.client.create_server(ZONE, NEW, send_before=soon()),
             lambda: made.client.power_on(ZONE, REF),

@@ -10,13 +10,20 @@ from uuid import UUID, uuid4
 from prometheus_client import CollectorRegistry
 
 from inventiv_operator.controllers.access import Access
+from inventiv_operator.controllers.audit_trail import AuditTrail
 from inventiv_operator.controllers.claiming import Claiming
 from inventiv_operator.controllers.credential.custody import Custody
+from inventiv_operator.controllers.credential.doubts import Doubts
 from inventiv_operator.controllers.credential.reconciler import CredentialReconciler
 from inventiv_operator.controllers.credential.removal import Removal
 from inventiv_operator.controllers.credential.schedule import ValidationSchedule
+from inventiv_operator.controllers.ledger_writer import LedgerWriter
 from inventiv_operator.controllers.namespaces import NamespaceIndex
 from inventiv_operator.controllers.organization import OrganizationReconciler
+from inventiv_operator.controllers.seeding.keeping import SeededCredentials
+from inventiv_operator.controllers.seeding.opening import SeedOpening
+from inventiv_operator.controllers.seeding.seeding import Seeding
+from inventiv_operator.controllers.seeding.warning import SeedWarnings
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.status import ObjectStatusWriter
 from inventiv_operator.controllers.sweeps.closing import ClosingCredentials
@@ -29,6 +36,7 @@ from inventiv_operator.domain.intents import Timing
 from inventiv_operator.domain.ledger import CredentialRow, Fence
 from inventiv_operator.kube.events import EventRecorder
 from inventiv_operator.kube.kinds import CREDENTIAL, NAMESPACE, ORGANIZATION
+from inventiv_operator.runtime.audit_metrics import AuditMetrics
 from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.runtime.queue import Key, QueueKey, Result
 from inventiv_operator.scaleway.factory import ClientFactory
@@ -78,6 +86,9 @@ class Bench:
     keyring_path: Path
     organization: OrganizationReconciler
     credential: CredentialReconciler
+    opening: SeedOpening
+    seeded: SeededCredentials
+    tenancy: Tenancy
     closing: ClosingCredentials
     terminator: Terminator
     queued: list[QueueKey]
@@ -225,9 +236,11 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench_on(premises: Premises) -> AsyncIterator[Bench]:
+async def bench_on(
+    premises: Premises, *, seed_dir: Path | None = None, world: World | None = None
+) -> AsyncIterator[Bench]:
     clock = LoopClock()
-    world = World(clock=clock, seed=uuid4().int)  # ids that no earlier test left in the ledger
+    world = world or World(clock=clock, seed=uuid4().int)  # ids that no earlier test left in the ledger
     cluster = FakeCluster()
     queued: list[QueueKey] = []
     async with (
@@ -252,11 +265,27 @@ async def bench_on(premises: Premises) -> AsyncIterator[Bench]:
             cluster, events=EventRecorder(cluster, clock=clock, instance="rig"), clock=clock
         )
         keyring = KeyringFile(premises.keyring)
-        access = Access(services, factory=factory, keyring=keyring)
+        writer = LedgerWriter(services)
+        trail = AuditTrail(services, writer=writer, metrics=AuditMetrics(CollectorRegistry()))
+        schedule = ValidationSchedule(clock, jitter=lambda: 0.5)
+        doubts = Doubts(schedule, enqueue=lambda key, **_: queued.append(key))
+        access = Access(services, factory=factory, keyring=keyring, trail=trail, doubt=doubts)
         waking = Waking(cluster, enqueue=lambda key, **_: queued.append(key))
         removal = Removal(services, access=access, control_groups=ControlGroups(services))
-        schedule = ValidationSchedule(clock, jitter=lambda: 0.5)
         custody = Custody(services, access=access, keyring=keyring, schedule=schedule)
+        tenancy, warnings = Tenancy(services, cluster), SeedWarnings()
+        seeded = SeededCredentials(
+            services,
+            cluster,
+            custody=custody,
+            removal=removal,
+            keyring=keyring,
+            directory=seed_dir,
+            warnings=warnings,
+            enqueue=lambda key, **_: queued.append(key),
+            wake_deployments=waking.deployments_in,
+        )
+        opening = SeedOpening(services, cluster, keyring=keyring, directory=seed_dir, warnings=warnings)
         bench = Bench(
             services=services,
             access=access,
@@ -268,6 +297,12 @@ async def bench_on(premises: Premises) -> AsyncIterator[Bench]:
                 services,
                 cluster,
                 claiming=Claiming(services, cluster),
+                seeding=Seeding(
+                    services,
+                    opening=opening,
+                    keeping=seeded,
+                    enqueue=lambda key, **_: queued.append(key),
+                ),
                 index=NamespaceIndex(),
                 status=status,
                 wake_namespace=waking.everything_in,
@@ -277,10 +312,13 @@ async def bench_on(premises: Premises) -> AsyncIterator[Bench]:
                 cluster,
                 custody=custody,
                 removal=removal,
-                tenancy=Tenancy(services),
+                tenancy=tenancy,
                 status=status,
                 wake_deployments=waking.deployments_in,
             ),
+            opening=opening,
+            seeded=seeded,
+            tenancy=tenancy,
             closing=ClosingCredentials(services, removal=removal, forget=(access.forget, custody.forget)),
             terminator=Terminator(
                 services, enqueue=lambda key, **_: queued.append(key), living=lambda: bench.living
@@ -289,3 +327,5 @@ async def bench_on(premises: Premises) -> AsyncIterator[Bench]:
             living=None,
         )
         yield bench
+        await trail.close()
+        await writer.close()

@@ -8,12 +8,16 @@ everything else.
 
 import asyncio
 import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from uuid import uuid4
 
+from inventiv_operator.controllers.credential_lines import tell
 from inventiv_operator.controllers.services import Services
+from inventiv_operator.domain.audit import Action
 from inventiv_operator.domain.ids import CredentialId, OrganizationId, ProviderRef, ResourceId, Zone
 from inventiv_operator.domain.intents import (
     ATTEMPT_TAG,
@@ -81,21 +85,20 @@ class PositiveControl:
         *,
         organization_id: OrganizationId,
         credential_id: CredentialId,
-        freezes: bool = True,
+        freezing: Callable[[str], AbstractAsyncContextManager[None]] | None,
     ) -> None:
-        """`freezes=False`: of a key that is yet to prove itself, and whose failure says nothing about the one
-        in use.
+        """`freezing` is entered around the transaction that freezes the credential; None: of a key that is
+        yet to prove itself, and whose failure says nothing about the one in use.
         """
         self._services = services
         self._client = client
         self._organization_id = organization_id
         self._credential_id = credential_id
-        self._freezes = freezes
+        self._freezing = freezing
         self._known: dict[Zone, _Known] = {}
         self._locks: dict[Zone, asyncio.Lock] = {}
         self.broken = ""
-        """Why the credential was frozen through this control, and so no call may leave; empty: it was not."""
-        self.is_freeze_recorded = False
+        """Why the credential was frozen since this was made, so that no call leaves; empty: it was not."""
 
     async def check(self, zone: Zone, *, fresh: bool = False) -> ControlResult:
         """Whether a 404 in this zone proves something now; asks the provider once in a while.
@@ -112,26 +115,29 @@ class PositiveControl:
                 return known.result
             result = await self._try(zone)
             if result.verdict is Verdict.BROKEN:
-                if self._freezes:
-                    await self.freeze(result.message)
+                await self.freeze(result.message)
                 return result
+            if not fresh and self.broken:  # by another zone's control meanwhile
+                return ControlResult(verdict=Verdict.BROKEN, message=self.broken)
             # A "cannot tell" is remembered too, or two hundred instances that wait for it ask two hundred
             # times.
             valid_s = CONTROL_VALID_S if result.verdict is Verdict.HELD else UNKNOWN_VALID_S
             self._known[zone] = _Known(result=result, until_s=now_s + valid_s)
-            if fresh and result.verdict is Verdict.HELD:
-                self.broken, self.is_freeze_recorded = "", False
             return result
 
     async def freeze(self, message: str) -> None:
         """No create, no delete, no conclusion with this credential until a validation passes again (T8)."""
+        if self._freezing is None:
+            return
         self.broken = message
-        logger.error(
-            "credential frozen", extra={"credential_id": str(self._credential_id), "detail": message}
-        )
-        async with self._services.writing(self._organization_id) as conn:
+        async with self._freezing(message), self._services.writing(self._organization_id) as conn:
+            before = await credentials.get(conn, self._credential_id)
             await credentials.freeze(conn, self._credential_id, reason=message)
-        self.is_freeze_recorded = True
+            if before is not None and not before.frozen_reason:
+                logger.error(
+                    "credential frozen", extra={"credential_id": str(self._credential_id), "detail": message}
+                )
+                await tell(conn, before, Action.CREDENTIAL_FROZEN, why=message)
 
     async def _try(self, zone: Zone) -> ControlResult:
         try:

@@ -21,12 +21,14 @@ from inventiv_operator.scaleway.errors import (
     ScalewayError,
     SendWindowClosed,
     Unavailable,
+    Withdrawn,
     refusal,
     unknown_outcome,
 )
 from inventiv_operator.scaleway.gate import Gate, Outcome
 from inventiv_operator.scaleway.metrics import ProviderMetrics
-from inventiv_operator.scaleway.observer import CallObserver
+from inventiv_operator.scaleway.observer import CallObserver, Telling, WriteSink
+from inventiv_operator.scaleway.permit import Permit
 from inventiv_operator.scaleway.shapes import BadShape
 from inventiv_operator.scaleway.wire import Interrupted, NotSent, Wire, WireAnswer
 
@@ -86,16 +88,17 @@ class Caller:
         project_id: str,
         access_key: str,
         secret_key: SecretStr,
-        may_write: Callable[[], object] | None = None,
+        permit: Permit,
+        write_sink: WriteSink | None = None,
     ) -> None:
-        """`may_write` raises when nothing may be changed any more."""
         self.clock = context.clock
         self.project_id = project_id.lower()
         self.access_key = access_key
         self._context = context
         self._gate = gate
         self._secret_key = secret_key
-        self._may_write = may_write
+        self._permit = permit
+        self._write_sink = write_sink
 
     async def call(
         self,
@@ -115,16 +118,17 @@ class Caller:
         """Send once.
 
         `what` names the call for people; `asked_ref` the id in the path; `content` goes as JSON, `text` as
-        plain text. `send_before`, and whether we may write at all, are checked after the gate, immediately
-        before the request leaves; `on_sent` is told the monotonic time at which it does. `first`: before
+        plain text. `send_before`, and whether the call may leave at all, are checked after the gate,
+        immediately before it does; `on_sent` is told the monotonic time at which it does. `first`: before
         other calls of this key.
 
         Raises:
             ScalewayError: any of the tree.
-            Whatever `may_write` raises, as it is: nothing was sent.
+            Whatever the permit's `may_write` raises, as it is: nothing was sent.
         """
         headers, body = self._parts(content, text)
         target = f"{path}?{query}" if query else path
+        telling = Telling(method, template, path, content)
         slot = await self._gate.admit(first=first)
         outcome, said, wait_s = Outcome.ABANDONED, "", None
         try:
@@ -132,15 +136,20 @@ class Caller:
                 await self._context.observer.before(method, template)
             if send_before is not None and self.clock.now() >= send_before:
                 raise SendWindowClosed(f"{what}: its turn came too late; nothing was sent")
-            if self._may_write is not None and method not in READS:
-                self._may_write()
-            sent_s = self.clock.monotonic()
-            if on_sent is not None:
-                on_sent(sent_s)
-            answer = await self._exchange(method, template, target, what=what, headers=headers, body=body)
+            with self._permit.sending(method, what=what):
+                telling.leaves(self.clock.now())
+                sent_s = self.clock.monotonic()
+                if on_sent is not None:
+                    on_sent(sent_s)
+                answer = await self._exchange(
+                    method, template, target, what=what, headers=headers, body=body, telling=telling
+                )
             reply = _reply(answer, method, what=what, asked_ref=asked_ref, sent_s=sent_s)
+            telling.brought(reply.content)
             outcome = Outcome.ANSWERED
         except ScalewayError as error:
+            if isinstance(error, Rejected):
+                self._permit.rejected()
             outcome, said, wait_s = (
                 _outcome_of(error),
                 str(error).removeprefix(f"{what}: "),
@@ -149,6 +158,8 @@ class Caller:
             raise
         finally:
             slot.leave(outcome, retry_after_s=wait_s, said=said)
+            if self._write_sink is not None and method not in READS:
+                telling.tell(self._write_sink)
         return reply
 
     def _parts(self, content: object, text: str | None) -> tuple[dict[str, str], bytes | None]:
@@ -179,6 +190,7 @@ class Caller:
         what: str,
         headers: dict[str, str],
         body: bytes | None,
+        telling: Telling,
     ) -> WireAnswer:
         context = self._context
         began_s = self.clock.monotonic()
@@ -187,7 +199,9 @@ class Caller:
             async with asyncio.timeout(context.timeout_s):
                 answer = await context.wire.send(method, target, headers=headers, body=body)
             status = answer.status
+            telling.answered(status, answer.request_id)
         except NotSent as error:
+            telling.not_sent()
             raise Unavailable(f"{what}: Scaleway cannot be reached ({error}); nothing was sent") from None
         except Interrupted as error:
             raise unknown_outcome(method, f"{what}: the answer broke off ({error})") from None
@@ -251,7 +265,7 @@ def _reply(answer: WireAnswer, method: str, *, what: str, asked_ref: str, sent_s
 
 
 def _outcome_of(error: ScalewayError) -> Outcome:
-    if isinstance(error, SendWindowClosed):
+    if isinstance(error, SendWindowClosed | Withdrawn):
         return Outcome.ABANDONED
     if isinstance(error, RateLimited):
         return Outcome.THROTTLED

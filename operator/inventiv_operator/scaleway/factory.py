@@ -20,11 +20,13 @@ from inventiv_operator.scaleway.caller import Caller, CallerContext
 from inventiv_operator.scaleway.client import ScalewayClient
 from inventiv_operator.scaleway.gate import GateLimits, Turnstile
 from inventiv_operator.scaleway.metrics import ProviderMetrics
-from inventiv_operator.scaleway.observer import CallObserver
+from inventiv_operator.scaleway.observer import CallObserver, WriteSink
+from inventiv_operator.scaleway.permit import Permit
 from inventiv_operator.scaleway.sharing import Tasks
 from inventiv_operator.scaleway.wire import AiohttpWire, Wire
 
 CONNECT_TIMEOUT_S: Final = 5.0
+"""A request leaves within this time of its call, or not at all."""
 
 
 class ClientFactory:
@@ -87,12 +89,13 @@ class ClientFactory:
         project_id: str,
         access_key: str,
         secret_key: SecretStr,
-        may_write: Callable[[], object] | None = None,
+        permit: Permit | None = None,
+        write_sink: WriteSink | None = None,
     ) -> ScalewayClient:
         """A client with listings of its own; keep it as long as its key stays the same.
 
-        `may_write` is asked immediately before every call that changes something leaves; what it raises keeps
-        the call from being sent (B7).
+        `permit` is asked immediately before every call leaves; without one nothing holds them back.
+        `write_sink` is told of every call that left and may have changed something.
         """
         caller = Caller(
             self._context,
@@ -100,7 +103,8 @@ class ClientFactory:
             project_id=project_id,
             access_key=access_key,
             secret_key=secret_key,
-            may_write=may_write,
+            permit=permit or Permit(),
+            write_sink=write_sink,
         )
         return ScalewayClient(caller, tasks=self._tasks)
 

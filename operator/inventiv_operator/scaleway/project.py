@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from inventiv_operator.domain.ids import ProviderRef, Zone
 from inventiv_operator.scaleway.caller import Caller, Reply, segment
-from inventiv_operator.scaleway.errors import RateLimited, Unavailable
+from inventiv_operator.scaleway.errors import RateLimited, Unavailable, Withdrawn
 from inventiv_operator.scaleway.listings import Listings
 from inventiv_operator.scaleway.shapes import BadShape
 from inventiv_operator.scaleway.sharing import Owned, SharedListing, Tasks
@@ -89,7 +89,7 @@ class ProjectCalls:
         """
         try:
             yield
-        except (RateLimited, Unavailable):
+        except (RateLimited, Unavailable, Withdrawn):
             raise  # nothing was done
         except BaseException:
             listing.changed(ref, None, at_s=self._caller.clock.monotonic())

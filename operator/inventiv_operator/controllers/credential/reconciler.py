@@ -2,24 +2,29 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-from uuid import uuid4
 
 from inventiv_operator.api.conditions import Reason
 from inventiv_operator.api.credential import CredentialSpec
 from inventiv_operator.api.objects import CredentialObject, InvalidSpec, parse_credential
-from inventiv_operator.api.supported import annotations_without_effect, unsupported_credential_fields
-from inventiv_operator.controllers.credential.custody import Custody, KeyState, Offer, SaidOfKey
+from inventiv_operator.api.supported import ABANDON
+from inventiv_operator.controllers.credential.abandoning import Abandoning, GivenUp
+from inventiv_operator.controllers.credential.custody import Custody, KeyState, Offer, SaidOfKey, Watch
+from inventiv_operator.controllers.credential.following import Followed, Following, allowed_zones
 from inventiv_operator.controllers.credential.key import ApiKey, KeyProblem, read_key
-from inventiv_operator.controllers.credential.removal import Removal
-from inventiv_operator.controllers.credential.report import said_expiring, said_ready, status_fields
+from inventiv_operator.controllers.credential.removal import Removal, Waiting
+from inventiv_operator.controllers.credential.report import Report, is_unsaid
+from inventiv_operator.controllers.credential.schedule import Turn
 from inventiv_operator.controllers.credential.validation import zones_to_try
+from inventiv_operator.controllers.credential.words import said_of_abandoned
+from inventiv_operator.controllers.deployment.translate import RECONCILE_AT
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.status import ObjectStatusWriter
 from inventiv_operator.controllers.tenancy import Tenancy
 from inventiv_operator.controllers.tenant_objects import TenantObjects
-from inventiv_operator.domain.ids import CredentialId, OrganizationId
+from inventiv_operator.domain.expiry import has_ended, next_step_in_s
+from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.domain.ledger import CredentialRow
 from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, CREDENTIAL
 from inventiv_operator.runtime.logging import bind, bound
@@ -34,6 +39,8 @@ REFRESH_S = 30.0
 """How often the counts in the status are brought up to date, and an unwatched Secret that is wrong is
 read again.
 """
+LISTING = Waiting(message="", again_in_s=0.0)
+KEY_ENDED = "the key has expired; put a new one into the Secret"
 
 WakeNamespace = Callable[[str], Awaitable[None]]
 """Have every Deployment of a namespace looked at: its credential became ready, or ceased to be."""
@@ -71,7 +78,9 @@ class CredentialReconciler:
         self._custody = custody
         self._removal = removal
         self._tenancy = tenancy
-        self._status = status
+        self._report = Report(status, clock=services.clock)
+        self._abandoning = Abandoning(services)
+        self._following = Following(services)
         self._wake_deployments = wake_deployments
         self._to_wake: set[str] = set()  # namespaces; a restart looks at everything anyway
 
@@ -112,31 +121,9 @@ class CredentialReconciler:
                     await self._removal.advance(row, deadline_s=deadline_s)
         return own
 
-    async def _row_for(
-        self, one: _Credential, spec: CredentialSpec, organization_id: OrganizationId
-    ) -> CredentialRow:
-        """Opened, or brought in line with an object that was made anew or changed its `default`."""
-        row, metadata = one.row, one.obj.metadata
-        if row is not None and (row.uid, row.is_default) == (metadata.uid, spec.default):
-            return row
-        async with self._services.writing(organization_id) as conn:
-            return await credentials.open_credential(
-                conn,
-                id=CredentialId(uuid4()) if row is None else row.id,
-                organization_id=organization_id,
-                namespace=metadata.namespace,
-                name=metadata.name,
-                uid=metadata.uid,
-                project_id=spec.project_id,
-                is_default=spec.default,
-            )
-
     # -- a living credential ---------------------------------------------------------------------------------
 
     async def _run(self, one: _Credential, spec: CredentialSpec) -> Result:
-        unsupported = unsupported_credential_fields(spec)
-        if unsupported:
-            return await self._refuse(one, Reason.NOT_SUPPORTED, "; ".join(unsupported), again_in_s=None)
         owner = await self._owner(one.namespace)
         if owner is None or (one.row is not None and one.row.organization_id != owner):
             return await self._refuse(
@@ -151,11 +138,20 @@ class CredentialReconciler:
         if CLEANUP_FINALIZER not in one.obj.metadata.finalizers:
             await self._kube.add_finalizer(CREDENTIAL, one.body)
             return Result(requeue_after_s=0.0, organization=str(owner), lane=Lane.CREATE)
+        known = None if one.row is None else await self._follow(one, spec, owner)
         given = await self._given(one, spec)
         if isinstance(given, KeyProblem):
-            return await self._refuse(one, given.reason, given.message, again_in_s=REFRESH_S)
-        row = await self._row_for(one, spec, owner)
-        return await self._keep(one, spec, row, given)
+            return await self._without_key(one, given)
+        return await self._keep(one, spec, known or await self._follow(one, spec, owner), given)
+
+    async def _follow(
+        self, one: _Credential, spec: CredentialSpec, organization_id: OrganizationId
+    ) -> Followed:
+        """With the Secret missing too: what people set counts for what exists."""
+        followed = await self._following.follow(one.obj, spec, row=one.row, organization_id=organization_id)
+        if followed.is_new_to_deployments:
+            self._to_wake.add(one.namespace)  # at the end of this pass
+        return followed
 
     async def _owner(self, namespace: str) -> OrganizationId | None:
         body = await self._kube.get_namespace(namespace)
@@ -168,8 +164,9 @@ class CredentialReconciler:
         return read_key(await self._kube.get_secret(one.namespace, spec.secret_ref.name), spec.secret_ref)
 
     async def _keep(
-        self, one: _Credential, spec: CredentialSpec, row: CredentialRow, given: ApiKey
+        self, one: _Credential, spec: CredentialSpec, followed: Followed, given: ApiKey
     ) -> Result:
+        row = followed.row
         usage = await self._usage(row)
         try:
             state = await self._custody.keep(row, _offer(one, spec, given, usage, leaving=False))
@@ -177,13 +174,51 @@ class CredentialReconciler:
             await self._custody.set_not_ready(row, Reason.KEY_UNAVAILABLE)
             said = SaidOfKey(ready=False, reason=Reason.KEY_UNAVAILABLE, message=str(error))
             state = KeyState(row=await self._custody.read(row), said=said, again_in_s=REFRESH_S)
+        state = _with_problem(await self._past_its_end(state), followed.problem)
         await self._write(one, state.row, state.said, usage=await self._usage(state.row))
-        await self._wake(one, is_due=state.row.ready != row.ready)
+        await self._wake(one, is_due=_has_moved(row, state.row))
         return Result(
-            requeue_after_s=min(state.again_in_s, REFRESH_S),
+            requeue_after_s=self._sooner(min(state.again_in_s, REFRESH_S), state.row),
             organization=str(row.organization_id),
             lane=Lane.REFRESH if state.said.ready else Lane.CREATE,
         )
+
+    async def _past_its_end(self, state: KeyState) -> KeyState:
+        """The end of a key is known beforehand, so nobody waits for Scaleway to refuse it; it is asked next,
+        in case the end was put off.
+        """
+        row = state.row
+        if not state.said.ready or not has_ended(row.expires_at, now=self._services.clock.now()):
+            return state
+        await self._custody.set_not_ready(row, Reason.CREDENTIAL_EXPIRED)
+        said = SaidOfKey(ready=False, reason=Reason.CREDENTIAL_EXPIRED, message=KEY_ENDED)
+        return KeyState(row=await self._custody.read(row), said=said, again_in_s=0.0)
+
+    async def _without_key(self, one: _Credential, problem: KeyProblem) -> Result:
+        """Creates stop first; then the stored copy, which everything else goes on with, is looked after."""
+        message = problem.message
+        if one.row is not None:
+            await self._custody.set_not_ready(one.row, problem.reason)
+            row = await self._custody.read(one.row)
+            message = "; ".join(filter(None, (message, await self._watch_stored(one, row, problem.reason))))
+        return await self._refuse(one, problem.reason, message, again_in_s=REFRESH_S)
+
+    async def _watch_stored(self, one: _Credential, row: CredentialRow, held_back: Reason) -> str:
+        """What is wrong with the stored copy, in words; empty: nothing."""
+        usage = await self._usage(row)
+        watch = Watch(
+            turn=_turn(one),
+            zones=zones_to_try(usage.zones, allowed=row.zones),
+            held_back=held_back,
+            only_in_doubt=held_back is Reason.DELETING,
+        )
+        try:
+            state = await self._custody.watch(row, watch)
+        except (KeyUnavailable, DecryptionFailed) as error:
+            return f"the stored copy: {error}"
+        if state is None or state.said.ready is not False:
+            return ""
+        return f"the stored copy: {state.said.message}"
 
     async def _refuse(
         self, one: _Credential, reason: Reason, message: str, *, again_in_s: float | None
@@ -191,14 +226,15 @@ class CredentialReconciler:
         """Nothing new is made with it; what exists is watched and deleted with the stored key (T4)."""
         row, usage = one.row, None
         if row is not None:
-            was_ready = row.ready
+            before = row
             await self._custody.set_not_ready(row, reason)
             row = await self._custody.read(row)
             usage = await self._usage(row)
-            await self._wake(one, is_due=was_ready)
+            await self._wake(one, is_due=_has_moved(before, row))
         await self._write(one, row, SaidOfKey(ready=False, reason=reason, message=message), usage=usage)
         return Result(
-            requeue_after_s=again_in_s, organization=None if row is None else str(row.organization_id)
+            requeue_after_s=self._sooner(again_in_s, row),
+            organization=None if row is None else str(row.organization_id),
         )
 
     # -- deletion --------------------------------------------------------------------------------------------
@@ -208,19 +244,37 @@ class CredentialReconciler:
             return DONE
         if one.row is not None:
             row = await self._renewed(one, one.row)
+            given_up = await self._given_up(one, row)
             waiting = await self._removal.advance(row, deadline_s=deadline_s)
+            if waiting is None and is_unsaid(one.body, given_up.things):
+                waiting = LISTING  # the object goes when it has said what was given up
             if waiting is not None:
-                said = SaidOfKey(ready=False, reason=Reason.DELETING, message=waiting.message)
-                after = await self._custody.read(row)
-                await self._write(one, after, said, usage=await self._usage(after))
-                return Result(
-                    requeue_after_s=waiting.again_in_s,
-                    organization=str(row.organization_id),
-                    lane=Lane.DELETE,
-                )
+                return await self._wait(one, row, waiting, given_up)
             self._custody.forget(row.id)
         await self._kube.remove_finalizer(CREDENTIAL, one.body)
         return DONE
+
+    async def _given_up(self, one: _Credential, row: CredentialRow) -> GivenUp:
+        given_up = await self._abandoning.settle(
+            row,
+            asked=one.obj.metadata.annotations.get(ABANDON, ""),
+            is_listed=bool((one.body.get("status") or {}).get("abandonedCount")),
+        )
+        await self._wake(one, is_due=given_up.is_new)  # what waited for those things can go now
+        return given_up
+
+    async def _wait(
+        self, one: _Credential, row: CredentialRow, waiting: Waiting, given_up: GivenUp
+    ) -> Result:
+        message = "; ".join(part for part in (said_of_abandoned(given_up.things), waiting.message) if part)
+        said = SaidOfKey(ready=False, reason=Reason.DELETING, message=message)
+        after = await self._custody.read(row)
+        await self._write(one, after, said, usage=await self._usage(after), given_up=given_up)
+        return Result(
+            requeue_after_s=self._sooner(waiting.again_in_s, after),
+            organization=str(row.organization_id),
+            lane=Lane.DELETE,
+        )
 
     async def _renewed(self, one: _Credential, row: CredentialRow) -> CredentialRow:
         """A new key in the Secret is taken also now: the stored one may have been revoked, with servers
@@ -230,12 +284,17 @@ class CredentialReconciler:
             spec = one.obj.spec
             given = await self._given(one, spec)
             if isinstance(given, KeyProblem):
-                return row
-            usage = await self._usage(row)
-            state = await self._custody.keep(row, _offer(one, spec, given, usage, leaving=True))
-        except (InvalidSpec, KeyUnavailable, DecryptionFailed):
-            return row  # the removal says what it waits for
-        return state.row
+                await self._watch_stored(one, row, Reason.DELETING)
+            else:
+                usage = await self._usage(row)
+                await self._custody.keep(row, _offer(one, spec, given, usage, leaving=True))
+        except (InvalidSpec, KeyUnavailable, DecryptionFailed) as error:
+            logger.info(
+                "the key of a credential on its way out is not looked after", extra={"why": str(error)}
+            )
+        after = await self._custody.read(row)
+        await self._wake(one, is_due=_has_moved(row, after))
+        return after
 
     # -- shared ----------------------------------------------------------------------------------------------
 
@@ -252,18 +311,44 @@ class CredentialReconciler:
             return await usage_of(conn, row.id)
 
     async def _write(
-        self, one: _Credential, row: CredentialRow | None, said: SaidOfKey, *, usage: CredentialUsage | None
+        self,
+        one: _Credential,
+        row: CredentialRow | None,
+        said: SaidOfKey,
+        *,
+        usage: CredentialUsage | None,
+        given_up: GivenUp | None = None,
     ) -> None:
-        unheard = annotations_without_effect(one.obj.metadata.annotations)
-        await self._status.write(
-            CREDENTIAL,
-            one.body,
-            status_fields(row, usage),
-            said=[
-                said_ready(ready=said.ready, reason=said.reason, message="; ".join((said.message, *unheard))),
-                said_expiring(row, now=self._services.clock.now()),
-            ],
-        )
+        things = () if given_up is None else given_up.things
+        await self._report.write(one.body, one.obj, row, said, usage=usage, abandoned=things)
+
+    def _sooner(self, again_in_s: float | None, row: CredentialRow | None) -> float | None:
+        """Not later than the next thing to be told about the end of the key."""
+        end = None if row is None else row.expires_at
+        step_s = next_step_in_s(end, now=self._services.clock.now())
+        return min((after_s for after_s in (again_in_s, step_s) if after_s is not None), default=None)
+
+
+def _with_problem(state: KeyState, problem: str) -> KeyState:
+    """What is wrong with the key is graver than what is wrong with the rest of the spec."""
+    if not problem or not state.said.ready:
+        return state
+    said = SaidOfKey(ready=False, reason=Reason.INVALID_SPEC, message=problem)
+    return replace(state, said=said)
+
+
+def _turn(one: _Credential) -> Turn:
+    metadata = one.obj.metadata
+    return Turn(generation=metadata.generation, nudge=metadata.annotations.get(RECONCILE_AT, "")[:256])
+
+
+def _has_moved(before: CredentialRow, after: CredentialRow) -> bool:
+    """Whether its deployments may do more now, or less, or with another key."""
+    return _standing_of(before) != _standing_of(after)
+
+
+def _standing_of(row: CredentialRow) -> tuple[bool, bool, bool, str]:
+    return row.ready, row.rejected_at is None, bool(row.frozen_reason), row.key_fingerprint
 
 
 def _belongs_to(row: CredentialRow, obj: CredentialObject) -> bool:
@@ -283,6 +368,7 @@ def _offer(
         key=given,
         generation=one.obj.metadata.generation,
         scaleway_organization=spec.organization_id,
-        zones=zones_to_try(usage.zones),
+        zones=zones_to_try(usage.zones, allowed=allowed_zones(spec)),
         leaving=leaving,
+        nudge=_turn(one).nudge,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from inventiv_operator.controllers.access import Access, CredentialFrozen
+from inventiv_operator.controllers.access import Access, CredentialWithheld, Look
 from inventiv_operator.controllers.deployment.deployment_pass import DeploymentPass
 from inventiv_operator.controllers.deployment.in_flight import InFlight
 from inventiv_operator.controllers.deployment.instance_driver import Driven
@@ -19,9 +19,10 @@ from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.tenancy import Refused, Tenancy
 from inventiv_operator.domain.ledger import OPEN_STATES as OPEN_RESOURCES
 from inventiv_operator.domain.ledger import CredentialRow, DeploymentLedger, DeploymentRow, InstanceState
+from inventiv_operator.domain.settings import StoredSettings
 from inventiv_operator.domain.start_record import StartRecord
 from inventiv_operator.runtime.queue import Key
-from inventiv_operator.store import credentials, ledger
+from inventiv_operator.store import credentials, ledger, settings
 from inventiv_operator.store.errors import DecryptionFailed, KeyUnavailable, MissingProviderCredentials
 
 
@@ -38,6 +39,7 @@ class Reading:
 
     ledger: DeploymentLedger
     credential: CredentialRow | None  # None: not one of this organization
+    settings: StoredSettings
     cloud: Cloud | Refused
 
 
@@ -57,22 +59,26 @@ class Desk:
     intervals: Intervals
 
     async def read(self, row: DeploymentRow) -> Reading:
+        look = self.access.look(row.credential_id)
         async with self.services.db.reading(row.organization_id) as conn:
             snapshot = await ledger.read_ledger(conn, row.id)
             credential = await credentials.get(conn, row.credential_id)
-            cloud = await self._cloud(conn, credential)
-        return Reading(ledger=snapshot, credential=credential, cloud=cloud)
+            stored = await settings.read_levels(conn, row.credential_id)
+            cloud = await self._cloud(conn, credential, look)
+        return Reading(ledger=snapshot, credential=credential, settings=stored, cloud=cloud)
 
-    async def _cloud(self, conn: AsyncConnection[Any], credential: CredentialRow | None) -> Cloud | Refused:
+    async def _cloud(
+        self, conn: AsyncConnection[Any], credential: CredentialRow | None, look: Look
+    ) -> Cloud | Refused:
         if credential is None:
             gone = "the ProviderCredential that was pinned is not one of this organization"
             return Refused(reason="MissingProviderCredentials", message=gone)
         try:
-            return await self.access.provider_of(conn, credential)
+            return await self.access.provider_of(conn, credential, look=look)
         except MissingProviderCredentials as error:
             return Refused(reason="MissingProviderCredentials", message=str(error))
-        except CredentialFrozen as error:
-            return Refused(reason="Frozen", message=f"the credential is frozen: {error.reason}")
+        except CredentialWithheld as error:
+            return Refused(reason=str(error.condition), message=str(error))
         except (KeyUnavailable, DecryptionFailed) as error:
             return Refused(reason="CredentialNotReady", message=str(error))
 

@@ -62,6 +62,7 @@ from inventiv_operator.scaleway.errors import (
     Rejected,
     ScalewayError,
     SendWindowClosed,
+    Withdrawn,
 )
 from inventiv_operator.store import ledger
 from inventiv_operator.store.errors import IdTaken
@@ -354,6 +355,8 @@ class GroupDriver:
             facts = replace(facts, row=await self._forget(_row(facts)))  # a definite answer: nothing was made
             if isinstance(error, SendWindowClosed):
                 return facts, Wait(reason="RateLimited", after_s=0.1, message=str(error))
+        if isinstance(error, Withdrawn):
+            return facts, Wait(reason=error.reason, after_s=0.1, message=str(error))
         if isinstance(error, Denied | Rejected | QuotaExceeded):
             return facts, Wait(reason=error.reason, after_s=STOCK_RETRY_S, message=str(error))
         after_s = RETRY_S

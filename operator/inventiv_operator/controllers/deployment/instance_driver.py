@@ -61,6 +61,7 @@ from inventiv_operator.scaleway.errors import (
     Rejected,
     ScalewayError,
     SendWindowClosed,
+    Withdrawn,
 )
 from inventiv_operator.store.errors import Conflict as LedgerConflict
 
@@ -269,7 +270,7 @@ def _wait_after(error: ScalewayError) -> Wait:
     match error:
         case OutOfStock() | QuotaExceeded() | Denied() | Rejected():
             after_s = STOCK_RETRY_S
-        case SendWindowClosed():
+        case SendWindowClosed() | Withdrawn():
             after_s = 0.1
         case Ambiguous() | Precondition() | Conflict() | NotFound():
             after_s = POLL_S

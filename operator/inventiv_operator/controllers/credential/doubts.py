@@ -1,0 +1,23 @@
+"""A key that stops working is noticed by whoever uses it first, not ten minutes later."""
+
+from inventiv_operator.controllers.credential.schedule import ValidationSchedule
+from inventiv_operator.controllers.sweeps.terminator import seeded_key
+from inventiv_operator.controllers.waking import Enqueue
+from inventiv_operator.domain.ledger import CredentialRow
+from inventiv_operator.kube.kinds import CREDENTIAL
+from inventiv_operator.runtime.queue import Key, Lane, QueueKey
+
+
+class Doubts:
+    """Has a key validated at once. However often it is told: the queue holds a key once."""
+
+    def __init__(self, schedule: ValidationSchedule, *, enqueue: Enqueue) -> None:
+        self._schedule = schedule
+        self._enqueue = enqueue
+
+    def __call__(self, row: CredentialRow) -> None:
+        self._schedule.doubt(row.id)
+        key: QueueKey = Key(CREDENTIAL.kind, row.namespace, row.name)
+        if not row.namespace:  # seeded: it has no object
+            key = seeded_key(row.organization_id, row.id)
+        self._enqueue(key, organization=str(row.organization_id), lane=Lane.CREATE)

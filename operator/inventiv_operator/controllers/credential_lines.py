@@ -1,0 +1,28 @@
+"""Lines of the audit log about one credential, each in the transaction of what it tells."""
+
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from inventiv_operator.domain.audit import Action, AuditValue
+from inventiv_operator.domain.ledger import CredentialRow
+from inventiv_operator.store import audit
+
+
+async def tell(conn: AsyncConnection[Any], row: CredentialRow, action: Action, **detail: AuditValue) -> None:
+    """About the stored key, where `detail` does not say otherwise. Never a secret."""
+    await audit.append(
+        conn,
+        organization_id=row.organization_id,
+        action=action,
+        kind="credential",
+        name=f"{row.namespace}/{row.name}",
+        detail={
+            "credentialID": str(row.id),
+            "projectID": row.project_id,
+            "accessKey": row.access_key,
+            "fingerprint": row.key_fingerprint,
+            "encryptionKeyID": row.encryption_key_id,
+            **detail,
+        },
+    )
