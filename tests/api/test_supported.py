@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from contract_manifests import as_stored, credential, deployment, organization
-from inventiv_operator.api.objects import parse_credential, parse_deployment, parse_organization
+from contract_manifests import as_stored, deployment, organization
+from inventiv_operator.api.objects import parse_deployment, parse_organization
 from inventiv_operator.api.supported import (
-    unsupported_credential_fields,
     unsupported_deployment_fields,
     unsupported_organization_fields,
 )
@@ -56,27 +55,12 @@ def test_a_deployment_that_asks_for_what_is_not_there_yet_is_told_the_field(
         pytest.param("spec.allowedZones", {"allowedZones": ["fr-par-1"]}, id="zones"),
         pytest.param("spec.allowedInstanceTypes", {"allowedInstanceTypes": ["L4-*"]}, id="types"),
         pytest.param("spec.quota", {"quota": {"instances": 0}}, id="quota-of-none"),
-        pytest.param("spec.settings", {"settings": {"workerExposePorts": False}}, id="settings"),
     ],
 )
 def test_an_organization_that_asks_for_what_is_not_there_yet_is_told_the_field(
     field: str, spec: dict[str, Any]
 ) -> None:
     (said,) = unsupported_organization_fields(parse_organization(as_stored(organization(**spec))).spec)
-    assert said.startswith(field)
-
-
-@pytest.mark.parametrize(
-    ("field", "spec"),
-    [
-        pytest.param("spec.zones", {"zones": ["fr-par-1"]}, id="zones"),
-        pytest.param("spec.settings", {"settings": {"workerVLLMPort": 8000}}, id="settings"),
-    ],
-)
-def test_a_credential_that_asks_for_what_is_not_there_yet_is_told_the_field(
-    field: str, spec: dict[str, Any]
-) -> None:
-    (said,) = unsupported_credential_fields(parse_credential(as_stored(credential(**spec))).spec)
     assert said.startswith(field)
 
 
@@ -111,9 +95,12 @@ def test_what_is_there_and_defaults_written_out_are_accepted() -> None:
         )
     ).spec
     assert unsupported_deployment_fields(spec) == ()
-    empty = organization(
-        displayName="Acme", default=True, namespaces=["acme"], suspended=False, quota={}, settings={}
+    plain = organization(
+        displayName="Acme",
+        default=True,
+        namespaces=["acme"],
+        suspended=False,
+        quota={},
+        settings={"workerVLLMPort": 1},
     )
-    assert unsupported_organization_fields(parse_organization(as_stored(empty)).spec) == ()
-    plain = credential(default=False, settings={}, organizationID="99999999-2222-4333-8444-555555555555")
-    assert unsupported_credential_fields(parse_credential(as_stored(plain)).spec) == ()
+    assert unsupported_organization_fields(parse_organization(as_stored(plain)).spec) == ()

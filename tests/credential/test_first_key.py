@@ -228,20 +228,6 @@ async def test_an_annotation_without_effect_is_said_whatever_the_state(bench: Be
     assert annotation not in bench.said()[2]
 
 
-async def test_unsupported_fields_are_refused_and_no_call_leaves(bench: Bench) -> None:
-    key = TestKey()
-    bench.admit(key)
-    await bench.claimed()
-    bench.put_secret(key)
-    bench.put_credential(zones=["fr-par-1"], settings={"workerVLLMPort": 1})
-    await bench.settle_credential()
-    status, reason, message = bench.said()
-    assert (status, reason) == ("False", "NotSupported")
-    assert "spec.zones" in message
-    assert "spec.settings" in message
-    assert bench.calls() == 0
-
-
 async def test_a_spec_that_nobody_can_read_is_said_and_can_be_deleted(bench: Bench) -> None:
     await bench.claimed()
     bench.put_credential(projectID="no uuid")

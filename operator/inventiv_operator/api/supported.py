@@ -6,7 +6,6 @@ the field; when a behaviour arrives, its line here goes.
 
 from collections.abc import Iterator, Mapping
 
-from inventiv_operator.api.credential import CredentialSpec
 from inventiv_operator.api.deployment import DeploymentSpec, OnStopped, PublicIP, ReclaimPolicy
 from inventiv_operator.api.organization import OrganizationSpec
 
@@ -18,21 +17,15 @@ def unsupported_organization_fields(spec: OrganizationSpec) -> tuple[str, ...]:
     return tuple(_organization(spec))
 
 
-def unsupported_credential_fields(spec: CredentialSpec) -> tuple[str, ...]:
-    return tuple(_credential(spec))
-
-
 def unsupported_deployment_fields(spec: DeploymentSpec) -> tuple[str, ...]:
     return tuple(_deployment(spec))
 
 
 def annotations_without_effect(annotations: Mapping[str, str]) -> tuple[str, ...]:
-    """Of a ProviderCredential. They would loosen what holds it back, so without them it is held as before."""
-    return tuple(
-        f"the annotation {name} has no effect in this release"
-        for name in (ABANDON, RELEASE_FREEZE)
-        if annotations.get(name)
-    )
+    """Of a ProviderCredential. It would loosen what holds it back, so without it it is held as before."""
+    if not annotations.get(RELEASE_FREEZE):
+        return ()
+    return (f"the annotation {RELEASE_FREEZE} has no effect in this release",)
 
 
 def _organization(spec: OrganizationSpec) -> Iterator[str]:
@@ -44,15 +37,6 @@ def _organization(spec: OrganizationSpec) -> Iterator[str]:
         yield "spec.allowedInstanceTypes is not supported yet"
     if spec.quota is not None and spec.quota.model_dump(exclude_none=True):
         yield "spec.quota is not supported yet"
-    if spec.settings is not None and spec.settings.given():
-        yield "spec.settings is not supported yet"
-
-
-def _credential(spec: CredentialSpec) -> Iterator[str]:
-    if spec.zones is not None:
-        yield "spec.zones is not supported yet"
-    if spec.settings is not None and spec.settings.given():
-        yield "spec.settings is not supported yet"
 
 
 def _deployment(spec: DeploymentSpec) -> Iterator[str]:

@@ -12,7 +12,10 @@ from inventiv_operator.api.organization import OrganizationSpec
 from inventiv_operator.api.supported import unsupported_organization_fields
 from inventiv_operator.controllers.claiming import Claiming, NamespaceClaim, verdict_on
 from inventiv_operator.controllers.namespaces import NamespaceIndex
+from inventiv_operator.controllers.seeding.report import is_new_trouble
+from inventiv_operator.controllers.seeding.seeding import NOTHING, SeededLine, Seeding
 from inventiv_operator.controllers.services import Services
+from inventiv_operator.controllers.settings_keeping import SettingsKeeping
 from inventiv_operator.controllers.status import ObjectStatusWriter, said_ready
 from inventiv_operator.controllers.tenant_objects import TenantObjects
 from inventiv_operator.domain.ids import OrganizationId
@@ -54,6 +57,7 @@ class OrganizationReconciler:
         kube: TenantObjects,
         *,
         claiming: Claiming,
+        seeding: Seeding,
         index: NamespaceIndex,
         status: ObjectStatusWriter,
         wake_namespace: Callable[[str], Awaitable[None]],
@@ -62,6 +66,9 @@ class OrganizationReconciler:
         self._services = services
         self._kube = kube
         self._claiming = claiming
+        self._seeding = seeding
+        self._settings = SettingsKeeping(services)
+        self._to_wake: set[str] = set()  # namespaces; a restart looks at everything anyway
         self._index = index
         self._status = status
         self._wake_namespace = wake_namespace
@@ -105,9 +112,18 @@ class OrganizationReconciler:
         bind(organization=str(row.id))
         lines = await self._claiming.settle(row, spec.namespaces, annotations=one.obj.metadata.annotations)
         verdict = verdict_on(lines)
+        kept = await self._settings.of_organization(row, spec.settings)
+        if kept.problem:
+            verdict = refused(Reason.INVALID_SPEC, kept.problem)
+        if kept.has_changed:
+            self._to_wake.update(line.name for line in lines if line.claimed)
         await self._wake_new(one, lines)  # first: what the status says is not woken again
-        await self._write(one, row, verdict, lines=lines)
-        return Result(requeue_after_s=LOOK_AGAIN_S if verdict.ready else AWAITED_S, organization=str(row.id))
+        seeded = await self._seeding.settle(row, [line.name for line in lines if line.claimed])
+        await self._write(one, row, verdict, lines=lines, seeded=seeded)
+        again_in_s = LOOK_AGAIN_S if verdict.ready else AWAITED_S
+        return Result(
+            requeue_after_s=min(again_in_s, seeded.again_in_s or again_in_s), organization=str(row.id)
+        )
 
     async def _open(self, one: _Tenant, spec: OrganizationSpec) -> OrganizationRow:
         """The row, made or brought in line. An object made anew takes over a row that is not closed.
@@ -125,11 +141,14 @@ class OrganizationReconciler:
             )
 
     async def _wake_new(self, one: _Tenant, lines: list[NamespaceClaim]) -> None:
-        """What waits in a namespace for an organization need not wait for its next look."""
+        """What waits in a namespace for an organization, or for its settings, need not wait for its next
+        look.
+        """
         before = {(known.name, known.uid) for known in one.obj.status.namespaces if known.claimed}
         for line in lines:
-            if line.claimed and (line.name, line.uid) not in before:
+            if line.claimed and ((line.name, line.uid) not in before or line.name in self._to_wake):
                 await self._wake_namespace(line.name)
+                self._to_wake.discard(line.name)
 
     async def _refuse(self, one: _Tenant, verdict: Verdict, *, again_in_s: float | None) -> Result:
         """What is claimed stays claimed."""
@@ -140,7 +159,8 @@ class OrganizationReconciler:
             lines = [
                 NamespaceClaim(name=claim.namespace, uid=claim.namespace_uid, claimed=True) for claim in held
             ]
-        await self._write(one, one.row, verdict, lines=lines)
+        seeded = NOTHING if one.row is None else await self._seeding.look(one.row, leaving=False)
+        await self._write(one, one.row, verdict, lines=lines, seeded=seeded)
         return Result(requeue_after_s=again_in_s, organization=None if one.row is None else str(one.row.id))
 
     # -- the end ---------------------------------------------------------------------------------------------
@@ -152,8 +172,9 @@ class OrganizationReconciler:
         if row is not None and row.uid == one.obj.metadata.uid:
             left = await self._close(row)
             if left:
+                seeded = await self._seeding.look(row, leaving=True)  # its end comes with the organization's
                 verdict = refused(Reason.DELETING, f"waiting for {', '.join(left)}", phase="Deleting")
-                await self._write(one, row, verdict, lines=None)
+                await self._write(one, row, verdict, lines=None, seeded=seeded)
                 return Result(requeue_after_s=WAIT_S, organization=str(row.id), lane=Lane.DELETE)
         await self._kube.remove_finalizer(ORGANIZATION, one.body)
         return DONE
@@ -163,6 +184,8 @@ class OrganizationReconciler:
         if row is None:
             return DONE
         left = await self._close(row)
+        if left:
+            await self._seeding.look(row, leaving=True)
         return Result(requeue_after_s=LOOK_AGAIN_S if left else None, organization=str(row.id))
 
     async def _close(self, row: OrganizationRow) -> list[str]:
@@ -184,17 +207,26 @@ class OrganizationReconciler:
         verdict: Verdict,
         *,
         lines: list[NamespaceClaim] | None,
+        seeded: SeededLine,
     ) -> None:
         """`lines` None: what the status says about namespaces stays."""
-        said = (one.body.get("status") or {}).get("namespaces")
-        namespaces = said if lines is None else [line.as_status() for line in lines]
-        await self._status.write(
+        before = one.body.get("status") or {}
+        namespaces = before.get("namespaces") if lines is None else [line.as_status() for line in lines]
+        written = await self._status.write(
             ORGANIZATION,
             one.body,
             {
                 "organizationID": None if row is None else str(row.id),
                 "installationID": str(self._services.installation_id),
                 "namespaces": namespaces or None,
+                "seededCredential": seeded.status,
             },
             said=[said_ready(verdict)],
         )
+        if written and seeded.status and is_new_trouble(before.get("seededCredential"), seeded.status):
+            await self._status.announce(
+                ORGANIZATION,
+                one.body,
+                reason=seeded.status["reason"],
+                message=f"the seeded credential is not ready: {seeded.status['message']}",
+            )

@@ -19,7 +19,10 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedDeployment:
-    """The spec, with the defaults filled in; `cloud_init` is not secret, but may be large."""
+    """The spec, with the defaults and the tenant's settings filled in.
+
+    `cloud_init` is not secret, but may be large.
+    """
 
     replicas: int
     zone: Zone
@@ -36,6 +39,4 @@ class WantedDeployment:
     failed_retention_s: float
     tags: tuple[str, ...]
     paused: bool
-    credential_name: str | None
     template_hash: str  # of what only a new server can give: placement, image, cloudInit, publicIP
-    reset_token: str  # generation and `inventiv.io/reconcile-at`: a new one forgives failed starts

@@ -16,6 +16,7 @@ from inventiv_operator.controllers.credential.key import ApiKey, KeyProblem, rea
 from inventiv_operator.controllers.credential.removal import Removal, Waiting
 from inventiv_operator.controllers.credential.report import Report, is_unsaid
 from inventiv_operator.controllers.credential.schedule import Turn
+from inventiv_operator.controllers.credential.upkeep import has_moved, past_its_end, sooner
 from inventiv_operator.controllers.credential.validation import zones_to_try
 from inventiv_operator.controllers.credential.words import said_of_abandoned
 from inventiv_operator.controllers.deployment.translate import RECONCILE_AT
@@ -23,7 +24,6 @@ from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.status import ObjectStatusWriter
 from inventiv_operator.controllers.tenancy import Tenancy
 from inventiv_operator.controllers.tenant_objects import TenantObjects
-from inventiv_operator.domain.expiry import has_ended, next_step_in_s
 from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.domain.ledger import CredentialRow
 from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, CREDENTIAL
@@ -40,7 +40,6 @@ REFRESH_S = 30.0
 read again.
 """
 LISTING = Waiting(message="", again_in_s=0.0)
-KEY_ENDED = "the key has expired; put a new one into the Secret"
 
 WakeNamespace = Callable[[str], Awaitable[None]]
 """Have every Deployment of a namespace looked at: its credential became ready, or ceased to be."""
@@ -174,25 +173,16 @@ class CredentialReconciler:
             await self._custody.set_not_ready(row, Reason.KEY_UNAVAILABLE)
             said = SaidOfKey(ready=False, reason=Reason.KEY_UNAVAILABLE, message=str(error))
             state = KeyState(row=await self._custody.read(row), said=said, again_in_s=REFRESH_S)
-        state = _with_problem(await self._past_its_end(state), followed.problem)
+        state = _with_problem(
+            await past_its_end(self._custody, state, now=self._services.clock.now()), followed.problem
+        )
         await self._write(one, state.row, state.said, usage=await self._usage(state.row))
-        await self._wake(one, is_due=_has_moved(row, state.row))
+        await self._wake(one, is_due=has_moved(row, state.row))
         return Result(
             requeue_after_s=self._sooner(min(state.again_in_s, REFRESH_S), state.row),
             organization=str(row.organization_id),
             lane=Lane.REFRESH if state.said.ready else Lane.CREATE,
         )
-
-    async def _past_its_end(self, state: KeyState) -> KeyState:
-        """The end of a key is known beforehand, so nobody waits for Scaleway to refuse it; it is asked next,
-        in case the end was put off.
-        """
-        row = state.row
-        if not state.said.ready or not has_ended(row.expires_at, now=self._services.clock.now()):
-            return state
-        await self._custody.set_not_ready(row, Reason.CREDENTIAL_EXPIRED)
-        said = SaidOfKey(ready=False, reason=Reason.CREDENTIAL_EXPIRED, message=KEY_ENDED)
-        return KeyState(row=await self._custody.read(row), said=said, again_in_s=0.0)
 
     async def _without_key(self, one: _Credential, problem: KeyProblem) -> Result:
         """Creates stop first; then the stored copy, which everything else goes on with, is looked after."""
@@ -230,7 +220,7 @@ class CredentialReconciler:
             await self._custody.set_not_ready(row, reason)
             row = await self._custody.read(row)
             usage = await self._usage(row)
-            await self._wake(one, is_due=_has_moved(before, row))
+            await self._wake(one, is_due=has_moved(before, row))
         await self._write(one, row, SaidOfKey(ready=False, reason=reason, message=message), usage=usage)
         return Result(
             requeue_after_s=self._sooner(again_in_s, row),
@@ -293,7 +283,7 @@ class CredentialReconciler:
                 "the key of a credential on its way out is not looked after", extra={"why": str(error)}
             )
         after = await self._custody.read(row)
-        await self._wake(one, is_due=_has_moved(row, after))
+        await self._wake(one, is_due=has_moved(row, after))
         return after
 
     # -- shared ----------------------------------------------------------------------------------------------
@@ -323,10 +313,7 @@ class CredentialReconciler:
         await self._report.write(one.body, one.obj, row, said, usage=usage, abandoned=things)
 
     def _sooner(self, again_in_s: float | None, row: CredentialRow | None) -> float | None:
-        """Not later than the next thing to be told about the end of the key."""
-        end = None if row is None else row.expires_at
-        step_s = next_step_in_s(end, now=self._services.clock.now())
-        return min((after_s for after_s in (again_in_s, step_s) if after_s is not None), default=None)
+        return sooner(again_in_s, row, now=self._services.clock.now())
 
 
 def _with_problem(state: KeyState, problem: str) -> KeyState:
@@ -340,15 +327,6 @@ def _with_problem(state: KeyState, problem: str) -> KeyState:
 def _turn(one: _Credential) -> Turn:
     metadata = one.obj.metadata
     return Turn(generation=metadata.generation, nudge=metadata.annotations.get(RECONCILE_AT, "")[:256])
-
-
-def _has_moved(before: CredentialRow, after: CredentialRow) -> bool:
-    """Whether its deployments may do more now, or less, or with another key."""
-    return _standing_of(before) != _standing_of(after)
-
-
-def _standing_of(row: CredentialRow) -> tuple[bool, bool, bool, str]:
-    return row.ready, row.rejected_at is None, bool(row.frozen_reason), row.key_fingerprint
 
 
 def _belongs_to(row: CredentialRow, obj: CredentialObject) -> bool:

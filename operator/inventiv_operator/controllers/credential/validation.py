@@ -52,9 +52,13 @@ class Validation:
     expires_at: datetime | None = None
 
 
-def zones_to_try(used: Sequence[Zone]) -> tuple[Zone, ...]:
-    """Where something of ours is comes first."""
-    return (*used, *(zone for zone in WELL_KNOWN_ZONES if zone not in used))
+def zones_to_try(used: Sequence[Zone], *, allowed: Sequence[Zone] | None = None) -> tuple[Zone, ...]:
+    """Where something of ours is comes first, then where the credential may be used; None: everywhere.
+
+    The question may leave a control group behind, so it is asked nowhere else.
+    """
+    others = WELL_KNOWN_ZONES if allowed is None else allowed
+    return (*used, *(zone for zone in others if zone not in used))
 
 
 async def validate(

@@ -7,6 +7,7 @@ from inventiv_operator.controllers.deployment.deployment_pass import Aim
 from inventiv_operator.controllers.deployment.resolve import Start, StartProblem
 from inventiv_operator.controllers.deployment.scene import Template
 from inventiv_operator.domain.cloud import IngressRule
+from inventiv_operator.domain.ids import Zone
 from inventiv_operator.domain.instance_facts import InstancePolicy
 from inventiv_operator.domain.intents import Timing
 from inventiv_operator.domain.ledger import CredentialRow, DeploymentLedger
@@ -49,8 +50,21 @@ def block_of(
         )
         if replaced:
             return Block(verdict=refused("NotSupported", replaced, phase="Degraded"), total=True)
-    problem = credential_problem(credential)
+    problem = start_problem(credential, zone=wanted.zone)
     return None if problem is None else Block(verdict=problem, total=False)
+
+
+def start_problem(credential: CredentialRow | None, *, zone: Zone) -> Verdict | None:
+    """Why nothing new is made there with it. The zone comes first: it is for somebody to change, and a
+    credential that is not ready may become so by itself.
+    """
+    if credential is not None and credential.zones is not None and zone not in credential.zones:
+        return refused(
+            "ZoneNotAllowed",
+            f"{credential.title} may not be used in zone {zone}, only in {', '.join(credential.zones)}:"
+            " nothing new is made there; change the deployment's placement, or spec.zones of the credential",
+        )
+    return credential_problem(credential)
 
 
 def credential_problem(credential: CredentialRow | None) -> Verdict | None:
@@ -60,10 +74,8 @@ def credential_problem(credential: CredentialRow | None) -> Verdict | None:
     if credential.ready and credential.state == "open":
         return None
     why = credential.reason or ("Deleting" if credential.state != "open" else "Progressing")
-    return refused(
-        "CredentialNotReady",
-        f"ProviderCredential {credential.name} is not ready ({why}); see its Ready condition",
-    )
+    where = "status.seededCredential of the Organization" if credential.is_seeded else "its Ready condition"
+    return refused("CredentialNotReady", f"{credential.title} is not ready ({why}); see {where}")
 
 
 def aim_of(

@@ -7,16 +7,16 @@ from typing import Any
 from uuid import uuid4
 
 from inventiv_operator.api.objects import DeploymentObject, InvalidSpec
-from inventiv_operator.controllers.deployment.aim import Block, aim_of, block_of, credential_problem
+from inventiv_operator.controllers.deployment.aim import Block, aim_of, block_of, start_problem
 from inventiv_operator.controllers.deployment.deployment_pass import PassResult
 from inventiv_operator.controllers.deployment.desk import Desk, Reading, record_of
 from inventiv_operator.controllers.deployment.prices import prices_of
 from inventiv_operator.controllers.deployment.resolve import Start, StartProblem, resolve_start
 from inventiv_operator.controllers.deployment.scene import Cloud
 from inventiv_operator.controllers.deployment.status import StatusFacts, standings_of
-from inventiv_operator.controllers.deployment.translate import unsupported, wanted_deployment
+from inventiv_operator.controllers.deployment.translate import reset_token, unsupported, wanted_deployment
 from inventiv_operator.controllers.tenancy import Refused
-from inventiv_operator.domain.ids import DeploymentId, OrganizationId
+from inventiv_operator.domain.ids import DeploymentId, OrganizationId, Zone
 from inventiv_operator.domain.ledger import DeploymentRow, DeploymentState, InstanceState
 from inventiv_operator.domain.start_record import HoldBack, after_reset, hold_back
 from inventiv_operator.domain.verdict import Outcome, Standing, Verdict, judge, refused
@@ -59,7 +59,7 @@ class Living:
         if organization_id is None:
             raise AssertionError("a row has an organization")
         try:
-            problem, wanted = unsupported(call.obj), wanted_deployment(call.obj)
+            problem = unsupported(call.obj)
         except InvalidSpec as error:
             return await self._refuse(
                 call, refused("InvalidSpec", str(error)), organization_id=organization_id
@@ -67,11 +67,11 @@ class Living:
         if call.row is None and problem is not None:
             return await self._refuse(call, problem, organization_id=organization_id)
         if call.row is None:
-            opened = await self._open(call, wanted, organization_id)
+            opened = await self._open(call, organization_id)
             if isinstance(opened, Result):
                 return opened
             call = replace(call, row=opened)
-        return await self._pass(call, wanted, problem=problem)
+        return await self._pass(call, problem=problem)
 
     async def _refuse(
         self, call: Call, verdict: Verdict, *, organization_id: OrganizationId | None = None
@@ -89,18 +89,18 @@ class Living:
 
     # -- binding ---------------------------------------------------------------------------------------------
 
-    async def _open(
-        self, call: Call, wanted: WantedDeployment, organization_id: OrganizationId
-    ) -> DeploymentRow | Result:
+    async def _open(self, call: Call, organization_id: OrganizationId) -> DeploymentRow | Result:
         """The finalizer first, in a reconcile of its own; then the row that pins the credential."""
-        metadata = call.obj.metadata
+        metadata, spec = call.obj.metadata, call.obj.spec
         choice = await self._desk.tenancy.credential_for(
-            organization_id, namespace=metadata.namespace, name=wanted.credential_name
+            organization_id,
+            namespace=metadata.namespace,
+            name=None if spec.credential_ref is None else spec.credential_ref.name,
         )
         if isinstance(choice, Refused):
             verdict = refused(choice.reason, choice.message)
             return await self._refuse(call, verdict, organization_id=organization_id)
-        problem = credential_problem(choice)
+        problem = start_problem(choice, zone=Zone(spec.placement[0].zone))
         if problem is not None:
             facts = StatusFacts(verdict=problem, credential=choice, standings=())
             await self._desk.status.write(call.body, call.obj, facts)
@@ -117,20 +117,19 @@ class Living:
                 namespace=metadata.namespace,
                 name=metadata.name,
                 uid=metadata.uid,
-                reset_token=wanted.reset_token,
+                reset_token=reset_token(call.obj),
             )
 
-    async def _bind(
-        self, row: DeploymentRow, obj: DeploymentObject, wanted: WantedDeployment
-    ) -> DeploymentRow:
+    async def _bind(self, row: DeploymentRow, obj: DeploymentObject) -> DeploymentRow:
         """A lost row is found again; a new generation or `reconcile-at` forgives the failed starts."""
         if row.uid != obj.metadata.uid or row.state is DeploymentState.LOST:
             async with self._desk.services.writing(row.organization_id) as conn:
                 await ledger.rebind_deployment(conn, row.id, uid=obj.metadata.uid)
             row = replace(row, uid=obj.metadata.uid, state=DeploymentState.OPEN)
-        if row.reset_token == wanted.reset_token:
+        token = reset_token(obj)
+        if row.reset_token == token:
             return row
-        record = after_reset(reset_token=wanted.reset_token)
+        record = after_reset(reset_token=token)
         async with self._desk.services.writing(row.organization_id) as conn:
             await ledger.set_backoff(
                 conn,
@@ -152,19 +151,20 @@ class Living:
 
     # -- one pass --------------------------------------------------------------------------------------------
 
-    async def _pass(self, call: Call, wanted: WantedDeployment, *, problem: Verdict | None) -> Result:
+    async def _pass(self, call: Call, *, problem: Verdict | None) -> Result:
         if call.row is None:
             raise AssertionError("a pass is over a row")
         organization_id = call.row.organization_id
         if CLEANUP_FINALIZER not in call.obj.metadata.finalizers:
             await self._desk.kube.add_finalizer(DEPLOYMENT, call.body)
             return self._again(0.0, organization_id, lane=Lane.CREATE)
-        row = await self._bind(call.row, call.obj, wanted)
+        row = await self._bind(call.row, call.obj)
         call = await self._say_new_generation(replace(call, row=row))
         reading = await self._desk.read(row)
         cloud = reading.cloud
         if isinstance(cloud, Refused):
             return await self._blind(call, reading, refused(cloud.reason, cloud.message))
+        wanted = wanted_deployment(call.obj, reading.settings)
         block = block_of(reading.ledger, wanted, reading.credential, unsupported=problem)
         start = await self._resolve(cloud, call, wanted) if block is None else None
         now, record = self._desk.services.clock.now(), record_of(row)

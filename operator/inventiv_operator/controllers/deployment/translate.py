@@ -10,13 +10,19 @@ from inventiv_operator.api.workload import ReadinessProbe
 from inventiv_operator.domain.cloud import IngressRule
 from inventiv_operator.domain.ids import Zone
 from inventiv_operator.domain.prepared import DEFAULT_IOPS
+from inventiv_operator.domain.settings import (
+    INSTANCE_STARTUP_TIMEOUT_S,
+    WORKER_INSTANCE_STARTUP_TIMEOUT_S,
+    EffectiveSettings,
+    SettingValue,
+    StoredSettings,
+    resolve,
+)
 from inventiv_operator.domain.verdict import Verdict, refused
 from inventiv_operator.domain.wanted import Readiness, WantedDeployment
 
 RECONCILE_AT = "inventiv.io/reconcile-at"
 RESTART_AT = "inventiv.io/restart-at"
-STARTUP_TIMEOUT_S = 300.0
-"""Built in; the settings that come between it and the spec are not supported yet."""
 
 
 def unsupported(obj: DeploymentObject) -> Verdict | None:
@@ -31,13 +37,28 @@ def unsupported(obj: DeploymentObject) -> Verdict | None:
     return refused("NotSupported", "; ".join(sentences)) if sentences else None
 
 
-def wanted_deployment(obj: DeploymentObject) -> WantedDeployment:
-    """The spec with the defaults filled in. Only the first placement counts yet.
+def effective_settings(obj: DeploymentObject, stored: StoredSettings) -> EffectiveSettings:
+    """Its own fields first, then what is set on its credential, then on its organization.
 
     Raises:
         InvalidSpec: the spec cannot be read.
     """
-    spec = obj.spec
+    own: dict[str, SettingValue] = {}
+    if obj.spec.startup_timeout_seconds is not None:  # whether its instances have a container or not
+        own |= dict.fromkeys(
+            (INSTANCE_STARTUP_TIMEOUT_S.key, WORKER_INSTANCE_STARTUP_TIMEOUT_S.key),
+            obj.spec.startup_timeout_seconds,
+        )
+    return resolve(own=own, credential=stored.credential, organization=stored.organization)
+
+
+def wanted_deployment(obj: DeploymentObject, stored: StoredSettings) -> WantedDeployment:
+    """The spec with the defaults filled in, as they are set now. Only the first placement counts yet.
+
+    Raises:
+        InvalidSpec: the spec cannot be read.
+    """
+    spec, settings = obj.spec, effective_settings(obj, stored)
     place, root = spec.placement[0], spec.root_volume
     return WantedDeployment(
         replicas=spec.replicas,
@@ -50,15 +71,22 @@ def wanted_deployment(obj: DeploymentObject) -> WantedDeployment:
         dynamic_ip=spec.network.public_ip is PublicIP.DYNAMIC,
         ingress=_ingress(spec),
         readiness=None if spec.readiness is None else _readiness(spec.readiness),
-        startup_timeout_s=float(spec.startup_timeout_seconds or STARTUP_TIMEOUT_S),
+        startup_timeout_s=float(
+            settings.instance_startup_timeout_s
+            if spec.container is None
+            else settings.worker_instance_startup_timeout_s
+        ),
         max_start_failures=spec.max_start_failures,
         failed_retention_s=float(spec.failed_retention_seconds),
         tags=spec.tags,
         paused=spec.paused,
-        credential_name=None if spec.credential_ref is None else spec.credential_ref.name,
         template_hash=_template_hash(spec),
-        reset_token=f"{obj.metadata.generation}/{obj.metadata.annotations.get(RECONCILE_AT, '')}"[:256],
     )
+
+
+def reset_token(obj: DeploymentObject) -> str:
+    """Generation and `inventiv.io/reconcile-at`: a new one forgives failed starts."""
+    return f"{obj.metadata.generation}/{obj.metadata.annotations.get(RECONCILE_AT, '')}"[:256]
 
 
 def _ingress(spec: DeploymentSpec) -> tuple[IngressRule, ...]:
