@@ -43,7 +43,7 @@ async def test_what_is_as_the_ledger_has_it_is_a_clean_bill_with_its_cost(stage:
     assert group.eur_per_hour == 0
     assert len(acme.zones) == 10
     assert of(report, stage.beta).things == ()
-    assert report.sentence().startswith("Nothing but known things: 3 of 2 organizations, 0.7")
+    assert report.sentence().startswith("Nothing but known things: 3 things of 2 organizations, 0.7")
 
 
 async def test_nothing_is_changed_at_the_provider_and_in_the_ledger(stage: Stage) -> None:

@@ -84,11 +84,10 @@ class Report:
 
     def sentence(self) -> str:
         """The result for people, in one line."""
-        known = self.findings()[Finding.KNOWN]
         cost = money(cost_of(self.things()))
         whose = counted(len(self.organizations), "organization")
         if self.is_clean:
-            return f"Nothing but known things: {known} of {whose}, {cost}."
+            return f"Nothing but known things: {counted(len(self.things()), 'thing')} of {whose}, {cost}."
         counts = self.findings()
         others = [f"{counts[finding]} {finding}" for finding in Finding if counts[finding]]
         return f"To look at, in {whose}: {', '.join(others)}; {cost}."
