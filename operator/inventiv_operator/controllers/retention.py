@@ -17,7 +17,7 @@ from inventiv_operator.store.errors import StoreError
 logger = logging.getLogger(__name__)
 
 INTERVAL_S: Final = 3600.0
-PAUSE_S: Final = 0.1
+BATCH_PAUSE_S: Final = 0.1
 """Between two batches, which are the database's own work: tenants come first."""
 
 
@@ -57,7 +57,7 @@ class Retention:
                 if not batch:
                     break
                 removed.update(batch)
-                await self._clock.sleep(PAUSE_S)
+                await self._clock.sleep(BATCH_PAUSE_S)
         except StoreError as error:
             logger.info("retention put off", extra={"error": str(error)})
         if removed:
