@@ -157,7 +157,9 @@ def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> 
         ),
         deployment=deployment,
         sweeps={
-            TERMINATOR: ClosingCredentials(services, removal=removal, forget=(access.forget, custody.forget)),
+            TERMINATOR: ClosingCredentials(
+                services, removal=removal, access=access, forget=(custody.forget,)
+            ),
             SEEDED: seeded,
         },
     )

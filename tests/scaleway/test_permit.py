@@ -1,4 +1,4 @@
-"""A client that was taken back: nothing of it leaves any more, and everybody is told that nothing was sent."""
+"""A client that was taken back: nothing of it leaves any more, and whoever tries is told so."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -108,13 +108,13 @@ async def test_what_was_never_sent_says_nothing_about_the_way_to_the_provider() 
 
 async def test_what_is_on_its_way_is_waited_for_and_no_longer_than_a_connection_takes() -> None:
     async def slow(_: Asked) -> WireAnswer:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(latency_s)
         return answer(204)
 
-    permit = Permit()
+    permit, latency_s = Permit(), 0.0
     clock = LoopClock()
     async with client_of(ScriptedWire(slow), clock, permit=permit) as made:
-        for seconds, expected_s in ((2.0, 2.0), (20.0, 5.0)):
+        for latency_s, expected_s in ((2.0, 2.0), (20.0, 5.0)):  # noqa: B007 (`slow` reads it)
             delete = asyncio.create_task(made.client.delete_server(ZONE, REF))
             await asyncio.sleep(0)
             began_s = clock.monotonic()

@@ -319,7 +319,7 @@ async def bench_on(
             opening=opening,
             seeded=seeded,
             tenancy=tenancy,
-            closing=ClosingCredentials(services, removal=removal, forget=(access.forget, custody.forget)),
+            closing=ClosingCredentials(services, removal=removal, access=access, forget=(custody.forget,)),
             terminator=Terminator(
                 services, enqueue=lambda key, **_: queued.append(key), living=lambda: bench.living
             ),

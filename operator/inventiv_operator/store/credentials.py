@@ -104,6 +104,7 @@ WHERE organization_id = %(organization_id)s AND project_id = %(project_id)s AND 
       SELECT FROM providers
       WHERE organization_id = %(organization_id)s AND project_id = %(project_id)s AND state <> 'closed'
   )
+RETURNING id
 """
 _ZONE_CONTROL: Final = (
     "SELECT security_group_ref FROM provider_zone_controls WHERE provider_id = %s AND zone = %s"
@@ -257,8 +258,9 @@ async def begin_closing(conn: AsyncConnection[Any], id: CredentialId) -> None:
     await _one(conn, _BEGIN_CLOSING, {"id": id})
 
 
-async def close(conn: AsyncConnection[Any], id: CredentialId) -> None:
-    """The end: its settings, key included, go, and its project is free unless another credential holds it.
+async def close(conn: AsyncConnection[Any], id: CredentialId) -> bool:
+    """The end: its settings, key included, go, and its project is free unless another credential holds it:
+    the answer says whether it became so now.
 
     With the last credential of a closed organization the data key goes too.
 
@@ -269,9 +271,10 @@ async def close(conn: AsyncConnection[Any], id: CredentialId) -> None:
     if row is None:
         raise Conflict("the credential is closed already, or something of it is left")
     place = {"id": id, "organization_id": row[0], "project_id": row[1]}
-    for statement in (_DELETE_SETTINGS, _RELEASE_PROJECT):
-        await conn.execute(statement.encode(), place)
+    await conn.execute(_DELETE_SETTINGS.encode(), place)
+    released = await (await conn.execute(_RELEASE_PROJECT.encode(), place)).fetchone()
     await destroy_what_is_over(conn, row[0])
+    return released is not None
 
 
 async def zone_control(conn: AsyncConnection[Any], id: CredentialId, *, zone: Zone) -> ProviderRef | None:

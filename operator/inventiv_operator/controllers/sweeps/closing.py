@@ -7,7 +7,9 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from inventiv_operator.controllers.access import Access
 from inventiv_operator.controllers.credential.removal import CREDENTIAL, Removal, key_detail
+from inventiv_operator.controllers.credential_lines import tell
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.audit import Action
 from inventiv_operator.domain.ids import CredentialId, OrganizationId
@@ -32,11 +34,13 @@ class ClosingCredentials:
         services: Services,
         *,
         removal: Removal,
+        access: Access,
         forget: Sequence[Callable[[CredentialId], None]],
     ) -> None:
-        """`forget`: whoever keeps something of a credential in memory."""
+        """`forget`: who else keeps something of a credential in memory."""
         self._services = services
         self._removal = removal
+        self._access = access
         self._forget = forget
 
     async def sweep(
@@ -58,8 +62,8 @@ class ClosingCredentials:
         return DONE
 
     async def _close(self, row: CredentialRow) -> None:
-        async with self._services.writing(row.organization_id) as conn:
-            await credentials.close(conn, row.id)
+        async with self._access.replacing(row.id), self._services.writing(row.organization_id) as conn:
+            is_released = await credentials.close(conn, row.id)
             await audit.append(
                 conn,
                 organization_id=row.organization_id,
@@ -68,6 +72,9 @@ class ClosingCredentials:
                 name=f"{row.namespace}/{row.name}",
                 detail=key_detail(row),
             )
+            if is_released:
+                await tell(conn, row, Action.PROJECT_RELEASED)
+        self._access.forget(row.id)
         for forget in self._forget:
             forget(row.id)
         logger.info("quarantine over, key destroyed", extra={"credential_id": str(row.id)})
