@@ -55,9 +55,9 @@ class KeyRefused(CredentialWithheld):
 
     def __init__(self, row: CredentialRow) -> None:
         super().__init__(
-            f"the key of ProviderCredential {row.name} is refused by Scaleway (401); put a valid key of the"
-            " same project into its Secret, or, to give up what is left, delete the ProviderCredential and"
-            " set its annotation inventiv.io/abandon"
+            f"the key of {row.title} is refused by Scaleway (401); put a valid key of the same project in its"
+            f" place, or, to give up what is left, delete the {row.object_kind} and set its annotation"
+            " inventiv.io/abandon"
         )
 
 

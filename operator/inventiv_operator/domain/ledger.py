@@ -295,6 +295,16 @@ class CredentialRow:
         return not self.uid
 
     @property
+    def full_name(self) -> str:
+        """Of the object, or just the word for one that has none."""
+        return self.name if self.is_seeded else f"{self.namespace}/{self.name}"
+
+    @property
+    def object_kind(self) -> str:
+        """Of the object that it is deleted with."""
+        return "Organization" if self.is_seeded else "ProviderCredential"
+
+    @property
     def title(self) -> str:
         """For people."""
         return "the organization's seeded credential" if self.is_seeded else f"ProviderCredential {self.name}"

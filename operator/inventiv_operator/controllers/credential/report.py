@@ -18,6 +18,7 @@ from inventiv_operator.api.credential import ABANDONED_LIMIT
 from inventiv_operator.api.objects import CredentialObject
 from inventiv_operator.api.supported import ABANDON, annotations_without_effect
 from inventiv_operator.controllers.credential.custody import SaidOfKey
+from inventiv_operator.controllers.credential.key import IN_SECRET, KeyPlace
 from inventiv_operator.controllers.credential.words import chunks_of, name_of
 from inventiv_operator.controllers.status import ObjectStatusWriter, old_conditions
 from inventiv_operator.domain.abandonment import Refused, may_abandon
@@ -82,7 +83,7 @@ class Report:
                 CREDENTIAL, body, reason=expiring.reason, message=expiring.message, event_type=event_type
             )
         if row is not None and is_unsaid(body, abandoned):
-            for message in _abandonment_events(row, abandoned):
+            for message in abandonment_events(row, abandoned):
                 await self._status.announce(CREDENTIAL, body, reason=RESOURCES_ABANDONED, message=message)
 
 
@@ -129,7 +130,7 @@ def is_unsaid(body: Mapping[str, Any], abandoned: Sequence[Abandoned]) -> bool:
     return len(abandoned) > int(said)
 
 
-def _abandonment_events(row: CredentialRow, abandoned: Sequence[Abandoned]) -> Iterator[str]:
+def abandonment_events(row: CredentialRow, abandoned: Sequence[Abandoned]) -> Iterator[str]:
     """Every id, over as many events as that takes."""
     names = [name_of(thing.kind, thing.ref, thing.zone, tag=thing.instance_id) for thing in abandoned]
     head = (
@@ -147,7 +148,7 @@ def said_ready(*, ready: bool | None, reason: Reason, message: str) -> Said:
     return Said(type=ConditionType.READY, status=status, reason=reason, message=message)
 
 
-def said_expiring(row: CredentialRow | None, *, now: datetime) -> Said:
+def said_expiring(row: CredentialRow | None, *, now: datetime, place: KeyPlace = IN_SECRET) -> Said:
     """The condition Expiring of the stored key."""
     if row is None or row.expires_at is None:
         return Said(
@@ -161,11 +162,11 @@ def said_expiring(row: CredentialRow | None, *, now: datetime) -> Said:
         case ExpiryStep.FAR:
             message = f"the key ends at {end}"
         case ExpiryStep.ENDED:
-            message = f"the key ended at {end}; put a new one into the Secret"
+            message = f"the key ended at {end}; put a new one into {place.key}"
         case _:
             message = (
                 f"the key ends at {end}, in {time_left(row.expires_at, now=now)}: make a new one at Scaleway"
-                " and put it into the Secret before; it takes over without a pause"
+                f" and put it into {place.key} before; it takes over without a pause"
             )
     return Said(
         type=ConditionType.EXPIRING,
@@ -180,8 +181,7 @@ def expiry_event(body: Mapping[str, Any], row: CredentialRow, said: Said) -> Eve
 
     Whether it was told is in the object: the reason of the last condition, and the key that it was about.
     """
-    step = _STEPS.get(said.reason, ExpiryStep.FAR)
-    if step not in _TOLD_BY_EVENT or row.expires_at is None:
+    if row.expires_at is None:
         return None
     status = body.get("status") or {}
     before = condition_of(old_conditions(body), ConditionType.EXPIRING)
@@ -189,8 +189,15 @@ def expiry_event(body: Mapping[str, Any], row: CredentialRow, said: Said) -> Eve
         row.key_fingerprint,
         timestamp_text(row.expires_at),
     )
-    told = _STEPS.get(before.reason, ExpiryStep.FAR) if before is not None and same_key else ExpiryStep.FAR
-    if told >= step:
+    return event_of_step(said.reason, told=before.reason if before is not None and same_key else "")
+
+
+def event_of_step(reason: str, *, told: str) -> EventType | None:
+    """Of the step that a reason of `Expiring` stands for; `told`: the reason that was said of this key
+    before, empty: none. None: there is nothing new to tell.
+    """
+    step = _STEPS.get(reason, ExpiryStep.FAR)
+    if step not in _TOLD_BY_EVENT or _STEPS.get(told, ExpiryStep.FAR) >= step:
         return None
     return "Warning" if step >= ExpiryStep.WEEK else "Normal"
 

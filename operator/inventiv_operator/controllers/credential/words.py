@@ -89,14 +89,25 @@ def said_of_broken_key(row: CredentialRow, *, now: datetime) -> str:
         state = f"its key ended at {timestamp_text(row.expires_at)}"
     else:
         return ""
-    said = (
-        f"; {state}, so nothing can be deleted: put a valid key of project {row.project_id} into its Secret"
-    )
+    said = f"; {state}, so nothing can be deleted: put a valid key of {_project_and_place(row)}"
     possible_at = abandonable_from(row)
     if possible_at is None:
         return said
     when = "" if possible_at <= now else f", from {timestamp_text(possible_at)} on,"
-    return f"{said}, or{when} give up what is left: annotate it with {ABANDON}={row.id}"
+    return f"{said}, or{when} give up what is left: annotate {_its_object(row)} with {ABANDON}={row.id}"
+
+
+def _project_and_place(row: CredentialRow) -> str:
+    """The file of a seeded one may hold anything, so what it says is not repeated."""
+    return (
+        "its project into the seed directory"
+        if row.is_seeded
+        else f"project {row.project_id} into its Secret"
+    )
+
+
+def _its_object(row: CredentialRow) -> str:
+    return "the Organization" if row.is_seeded else "it"
 
 
 def _deployments(left: Sequence[DeploymentLeft], *, number: int) -> str:
