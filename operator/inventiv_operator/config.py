@@ -16,7 +16,6 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    DirectoryPath,
     Field,
     FilePath,
     SecretStr,
@@ -24,6 +23,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from inventiv_operator.store.retention import LEAST_AUDIT_DAYS, LEAST_TOMBSTONE_DAYS
 
 PREFIX: Final = "INVENTIV_"
 PUBLIC_API_URL: Final = "https://api.scaleway.com"
@@ -89,7 +90,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
 _DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 _Interval = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
-_Days = Annotated[int, Field(ge=1, le=36_500)]
 
 
 class OperatorSettings(BaseSettings):
@@ -115,14 +115,14 @@ class OperatorSettings(BaseSettings):
     scaleway_api_url: Annotated[str, AfterValidator(_http_url)] = PUBLIC_API_URL
     https_proxy_url: Annotated[SecretStr, AfterValidator(_proxy_url)] | None = None
     ca_file: FilePath | None = None
-    seed_dir: DirectoryPath | None = None
+    seed_dir: Path | None = None  # may be mounted later: read when it is needed, a warning meanwhile
     probe_cidrs: _Networks = ()
     probe_allow_cidrs: _Networks = ()
     settle_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 120.0
     provider_timeout_s: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 30.0
     shards: Annotated[int, Field(ge=1, le=64)] = 1
-    audit_retention_days: _Days = 400
-    tombstone_retention_days: _Days = 90
+    audit_retention_days: Annotated[int, Field(ge=LEAST_AUDIT_DAYS, le=36_500)] = 400
+    tombstone_retention_days: Annotated[int, Field(ge=LEAST_TOMBSTONE_DAYS, le=36_500)] = 90
     prices_file: FilePath | None = None
     watchdog_interval_s: _Interval = 60.0
     terminator_interval_s: _Interval = 30.0
@@ -157,11 +157,7 @@ class OperatorSettings(BaseSettings):
 
 WITHOUT_EFFECT: Final = frozenset(
     {
-        "seed_dir",
         "shards",
-        "audit_retention_days",
-        "tombstone_retention_days",
-        "prices_file",
         "volume_cleanup_interval_s",
         "health_check_interval_s",
         "full_reconciliation_interval_s",

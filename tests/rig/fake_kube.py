@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
+from inventiv_operator.kube.client import ObjectList
 from inventiv_operator.kube.errors import Conflict, Invalid, NotFound
 from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, DEPLOYMENT, EVENT, NAMESPACE, Kind
 
@@ -104,6 +105,16 @@ class FakeKube:
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
         body = self._objects.get((kind.kind, namespace or "", name))
         return None if body is None else _copy(body)
+
+    async def list(
+        self, kind: Kind, *, namespace: str | None = None, metadata_only: bool = False
+    ) -> ObjectList:
+        found = [
+            _copy(body)
+            for (of_kind, at, _), body in self._objects.items()
+            if of_kind == kind.kind and namespace in {None, at}
+        ]
+        return ObjectList(items=found, resource_version=str(next(self._versions)))
 
     async def get_namespace(self, name: str) -> Body | None:
         return await self.get(NAMESPACE, None, name)

@@ -148,6 +148,10 @@ class Bench:
         assert self.said()[:2] == ("True", "Ready"), self.said()
         return key
 
+    def key(self, name: str = "scaleway") -> Key:
+        """Of the credential, on the queue."""
+        return Key(CREDENTIAL.kind, self.name, name)
+
     # -- driving -------------------------------------------------------------------------------------------
 
     async def settle_organization(self, name: str = "") -> Result:

@@ -11,6 +11,7 @@ from inventiv_operator.api.base import (
     InstanceTypeGlob,
     Model,
     NamespaceName,
+    Timestamp,
     Uuid,
     ZoneName,
     by_keys,
@@ -18,6 +19,7 @@ from inventiv_operator.api.base import (
     rules,
 )
 from inventiv_operator.api.conditions import Condition
+from inventiv_operator.api.credential import ResourceCounts
 from inventiv_operator.api.settings import Settings
 
 _Count = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -45,8 +47,9 @@ class OrganizationSpec(Model):
     display_name: Annotated[str, Field(max_length=128)] = ""
     """Name for people, such as Acme SAS. Has no influence on anything."""
     default: bool = False
-    """Whether the catalog of instance types and prices is read with this organization's credential. At most
-    one organization may be the default. Default: false.
+    """Whether the catalog of instance types and prices is read with this organization's credential, and
+    whether the operator's seed directory, where it has one, fills a credential for it when it has none. At
+    most one organization may be the default. Default: false.
     """
     namespaces: Annotated[tuple[NamespaceName, ...], Field(max_length=100, json_schema_extra=SET)] = ()
     """Namespaces that belong to this organization, at most 100. A namespace belongs to one organization at
@@ -96,6 +99,36 @@ class Usage(Model):
     """What all of it costs, in EUR per hour."""
 
 
+class SeededCredential(Model):
+    """The credential without an object that was filled from the operator's seed directory, or why none was.
+    It serves the deployments of this organization in namespaces without a ProviderCredential of their own
+    that is the default. Never holds a secret.
+    """
+
+    credential_id: Uuid | None = None
+    """Durable id of the credential. Absent: it could not be filled yet."""
+    project_id: Uuid | None = None
+    """The Scaleway project, once the key was proven to give access to it. It cannot change."""
+    access_key: Annotated[str, Field(max_length=64)] | None = None
+    """Access key in use, which is no secret."""
+    key_fingerprint: Annotated[str, Field(max_length=64)] | None = None
+    """First 8 hexadecimal digits of the SHA-256 of the secret key in use, to compare two keys by."""
+    expires_at: Timestamp | None = None
+    """When the key stops working, as far as Scaleway says. Absent: never, or not known."""
+    last_validated_at: Timestamp | None = None
+    """When the key was last proven to give access to the project."""
+    encryption_key_id: Annotated[str, Field(max_length=64)] | None = None
+    """Which key of the operator's keyring protects the stored copy."""
+    ready: bool
+    """Whether new instances may be made with it."""
+    reason: Annotated[str, Field(max_length=64)]
+    """Cause in one CamelCase word: those of a ProviderCredential's condition Ready."""
+    message: Annotated[str, Field(max_length=32768)]
+    """Cause in a sentence, and what to do about it."""
+    resources: ResourceCounts | None = None
+    """What exists at Scaleway for this credential. While any of it does, the stored key is kept."""
+
+
 class OrganizationStatus(Model):
     """What the operator knows about the tenant. Written by the operator only."""
 
@@ -111,6 +144,8 @@ class OrganizationStatus(Model):
     """Each namespace of the spec, and those removed from it that are still in use."""
     used: Usage | None = None
     """What the organization uses now; written every 5 seconds at most."""
+    seeded_credential: SeededCredential | None = None
+    """The credential that was filled from the operator's seed directory. Absent: there is none."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=by_keys("type"))] = ()
     """Ready: whether all namespaces are claimed, and if not, what to do."""
 

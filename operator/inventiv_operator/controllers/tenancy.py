@@ -1,11 +1,15 @@
 """Whose namespace it is, and which credential serves a deployment in it."""
 
 from dataclasses import dataclass
+from typing import Any
 
+from inventiv_operator.api.objects import InvalidSpec, parse_credential
 from inventiv_operator.controllers.services import Services
+from inventiv_operator.controllers.tenant_objects import Lists
 from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.domain.ledger import CredentialRow, DeploymentRow
-from inventiv_operator.store import claims, credentials, ledger
+from inventiv_operator.kube.kinds import CREDENTIAL
+from inventiv_operator.store import claims, credentials, ledger, seeded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +23,9 @@ class Refused:
 class Tenancy:
     """Answers from the ledger, never from a label (T1)."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, objects: Lists) -> None:
         self._services = services
+        self._objects = objects
 
     async def owner(self, namespace: str, *, namespace_uid: str | None = None) -> OrganizationId | None:
         """The organization that the namespace belongs to; None when nobody claims it (or claims another
@@ -47,13 +52,20 @@ class Tenancy:
     async def credential_for(
         self, organization_id: OrganizationId, *, namespace: str, name: str | None
     ) -> CredentialRow | Refused:
-        """The named credential of the namespace, or its one default."""
+        """The named credential of the namespace, or its one default, or the organization's seeded one (S3).
+
+        Raises:
+            KubeError: whether the namespace has a default of its own cannot be said now.
+        """
         async with self._services.db.reading(organization_id) as conn:
             rows = [
                 row
                 for row in await credentials.in_namespace(conn, namespace=namespace)
                 if row.state == "open" and (row.name == name if name else row.is_default)
             ]
+            spare = None if rows or name else await seeded.find(conn, organization_id)
+        if spare is not None and not await self._has_default(namespace):
+            return spare
         if not rows:
             wanted = f"ProviderCredential {name!r}" if name else "ProviderCredential with default: true"
             return Refused(
@@ -67,3 +79,17 @@ class Tenancy:
                 message=f"namespace {namespace} has several defaults ({names}): name one in credentialRef",
             )
         return rows[0]
+
+    async def _has_default(self, namespace: str) -> bool:
+        """Whether an object of the namespace is meant to serve it, also one that has no key yet: a deployment
+        keeps the credential it began with, so the seeded one must not get ahead of it.
+        """
+        listed = await self._objects.list(CREDENTIAL, namespace=namespace)
+        return any(_is_default(item) for item in listed.items)
+
+
+def _is_default(body: dict[str, Any]) -> bool:
+    try:
+        return parse_credential(body).spec.default
+    except InvalidSpec:
+        return True  # what it was meant to be cannot be read

@@ -23,6 +23,8 @@ from inventiv_operator.store.errors import StoreError
 logger = logging.getLogger(__name__)
 
 TERMINATOR = "terminator"
+SEEDED = "seeded"
+"""The sweeps: of credentials on their way out, and of those that have no object to drive them."""
 
 
 Living = Callable[[], Collection[Key] | None]
@@ -56,8 +58,8 @@ class Terminator:
         self._hurried.set()
 
     async def look(self) -> None:
-        """Enqueue what is closing or lost, and what is open without a listed object: the reconciler asks for
-        it live.
+        """Enqueue what is closing, lost or seeded, and what is open without a listed object: the reconciler
+        asks for it live.
         """
         living = self._living()
         async with self._services.db.platform() as conn:
@@ -80,12 +82,18 @@ class Terminator:
                     organization=str(organization_id),
                     lane=Lane.DELETE,
                 )
+            elif not namespace:
+                self._enqueue(seeded_key(organization_id, credential_id), organization=str(organization_id))
             elif _may_be_gone(key := Key(CREDENTIAL.kind, namespace, name), living):
                 self._enqueue(key, organization=str(organization_id), lane=Lane.DELETE)
 
 
 def sweep_key(organization_id: OrganizationId, credential_id: CredentialId) -> SweepKey:
     return SweepKey(TERMINATOR, str(organization_id), str(credential_id))
+
+
+def seeded_key(organization_id: OrganizationId, credential_id: CredentialId) -> SweepKey:
+    return SweepKey(SEEDED, str(organization_id), str(credential_id))
 
 
 def _may_be_gone(key: Key, living: Collection[Key] | None) -> bool:
