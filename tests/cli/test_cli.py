@@ -16,6 +16,7 @@ from inventiv_operator import cli
         ("run", "--help"),
         ("migrate", "--help"),
         ("bind", "--help"),
+        ("leaks", "--help"),
         ("keyring", "new", "--help"),
         *(("keyring", action, "--help") for action in ("add", "promote", "reencrypt", "remove")),
     ],
@@ -31,7 +32,7 @@ def test_help_of_the_whole_lists_the_commands(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         cli.run(["--help"])
     shown = capsys.readouterr().out
-    for command in ("run", "migrate", "bind", "keyring"):
+    for command in ("run", "migrate", "bind", "leaks", "keyring"):
         assert command in shown
 
 
@@ -43,6 +44,8 @@ def test_help_of_the_whole_lists_the_commands(capsys: pytest.CaptureFixture[str]
         ("keyring",),
         ("keyring", "promote"),
         ("keyring", "remove"),
+        ("leaks", "--output", "xml"),
+        ("leaks", "--organization"),
         ("run", "--database-url", "x"),
     ],
 )
