@@ -22,6 +22,7 @@ from inventiv_operator.controllers.organization import OrganizationReconciler
 from inventiv_operator.controllers.outage import OutageNotes
 from inventiv_operator.controllers.probes import Prober
 from inventiv_operator.controllers.retention import Retention
+from inventiv_operator.controllers.seeding.ending import SeededEnd
 from inventiv_operator.controllers.seeding.keeping import SeededCredentials
 from inventiv_operator.controllers.seeding.opening import SeedOpening
 from inventiv_operator.controllers.seeding.seeding import Seeding
@@ -178,6 +179,12 @@ def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> 
         deployment=deployment,
         trail=trail,
         writer=writer,
+        retention=Retention(
+            parts.database,
+            clock=parts.clock,
+            audit_days=parts.settings.audit_retention_days,
+            tombstone_days=parts.settings.tombstone_retention_days,
+        ),
     )
 
 
@@ -194,7 +201,7 @@ def _seeded(
         services,
         parts.kube,
         custody=custody,
-        removal=removal,
+        end=SeededEnd(services, removal=removal),
         keyring=parts.keyring,
         directory=parts.settings.seed_dir,
         warnings=warnings,

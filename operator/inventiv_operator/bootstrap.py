@@ -31,6 +31,7 @@ from inventiv_operator.kube.client import KubeClient
 from inventiv_operator.kube.errors import KubeError
 from inventiv_operator.kube.relist import CRDS, RBAC, Fatal, Relister
 from inventiv_operator.kube.transport import Transport
+from inventiv_operator.runtime.audit_metrics import AuditMetrics
 from inventiv_operator.runtime.clock import Clock, SystemClock
 from inventiv_operator.runtime.health import Health, HealthServer
 from inventiv_operator.runtime.leader_metrics import LeaderMetrics
@@ -96,7 +97,7 @@ class Operator:
             if not await self.queue.drain(timeout_s=DRAIN_S):
                 logger.warning("steps that did not end in time were cancelled; the next process resumes them")
             await work
-            await self.controllers.deployment.close()
+            await self.controllers.close()
             over.set()
             await lease
         logger.info("stopped")
@@ -112,6 +113,7 @@ class Operator:
             "relister": self.relister.run(),
             "surroundings": self.surroundings.run(),
             "probes": self.controllers.readiness.run(),
+            "retention": self.controllers.retention.run(is_leader=lambda: self.lease.is_held),
             "terminator": self.controllers.terminator.run(
                 interval_s=self.settings.terminator_interval_s, is_leader=lambda: self.lease.is_held
             ),
@@ -162,6 +164,7 @@ async def operator(
                 queue=queue,
                 relister=relister,
                 installation=bound,
+                audit_metrics=AuditMetrics(registry),
                 holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
                 tuning=tuning,
             ),

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from inventiv_operator.runtime.audit_metrics import AuditMetrics
 from inventiv_operator.runtime.leader_metrics import LeaderMetrics
 from inventiv_operator.runtime.metrics import exposition, new_registry
 from inventiv_operator.runtime.queue_metrics import QueueMetrics
@@ -35,6 +36,7 @@ def served() -> dict[str, Described]:
     registry = new_registry()
     QueueMetrics(registry).of("Deployment")
     LeaderMetrics(registry)
+    AuditMetrics(registry)
     ProviderMetrics(registry).called("GET", "/servers", status=200, seconds=0.1)
     found: dict[str, Described] = {}
     for family in text_string_to_metric_families(exposition(registry).decode()):

@@ -76,7 +76,7 @@ async def test_an_organization_and_its_claims_are_told_when_they_change_and_only
             await organizations.upsert(
                 conn, id=organization_id, name=tenant.name, uid=uid, is_default=is_default
             )
-    place = {"organization_id": organization_id, "namespace": tenant.namespace}
+    place: dict[str, Any] = {"organization_id": organization_id, "namespace": tenant.namespace}
     for _ in range(2):
         async with db.writing(organization_id, FENCE) as conn:
             await claims.claim(conn, **place, uid=first)
@@ -117,7 +117,7 @@ async def test_a_project_that_becomes_free_with_its_organization_is_told(db: Dat
 
 
 async def test_what_is_undone_is_not_told(db: Database, tenant: Tenant) -> None:
-    place = {"organization_id": tenant.organization_id, "namespace": tenant.namespace}
+    place: dict[str, Any] = {"organization_id": tenant.organization_id, "namespace": tenant.namespace}
     before = await told(db, tenant.organization_id)
     with pytest.raises(RuntimeError):
         async with db.writing(tenant.organization_id, FENCE) as conn:
