@@ -18,7 +18,7 @@ from inventiv_operator.domain.ledger import (
     ResourceKind,
     ResourceState,
 )
-from inventiv_operator.kube.kinds import CREDENTIAL, DEPLOYMENT, ORGANIZATION
+from inventiv_operator.kube.kinds import CREDENTIAL, DEPLOYMENT, ORGANIZATION, SECRET
 from inventiv_operator.store import credentials, ledger
 from rig.log_lines import log_lines
 from scaleway_simulator.billing import billed
@@ -293,6 +293,34 @@ async def test_a_frozen_credential_can_be_given_up_after_a_day(bench: Bench) -> 
     await bench.settle_credential()
     assert is_gone(bench)
     assert billed_ids(bench) == before
+
+
+@pytest.mark.parametrize("has_secret", [True, False], ids=["secret-there", "secret-gone"])
+async def test_a_key_that_is_revoked_during_the_deletion_counts_from_then_on(
+    bench: Bench, *, has_secret: bool
+) -> None:
+    """As with `kubectl delete namespace`, where the Secret is among the first to go."""
+    await bench.made()
+    made = deployments_of(bench)
+    made.apply("llama", replicas=1)
+    await made.until_ready("llama")
+    delete(bench)
+    made.delete("llama")
+    if not has_secret:
+        bench.cluster.vanish(SECRET, bench.name, "scaleway")
+    annotate(bench)
+    await bench.settle_credential()
+    revoke(bench)
+    await made.step("llama")
+    await bench.pass_for(60.0)
+    assert "its key has been refused since" in bench.said()[2]
+    restart(bench)
+    await bench.clock.sleep(DAY_S)
+    await bench.settle_credential()
+    assert bench.status()["abandonedCount"] == 3
+    await made.step("llama")
+    await bench.settle_credential()
+    assert is_gone(bench)
 
 
 # -- not honoured ------------------------------------------------------------------------------------------
