@@ -20,6 +20,7 @@ from inventiv_operator.controllers.credential.schedule import ValidationSchedule
 from inventiv_operator.controllers.ledger_writer import LedgerWriter
 from inventiv_operator.controllers.namespaces import NamespaceIndex
 from inventiv_operator.controllers.organization import OrganizationReconciler
+from inventiv_operator.controllers.seeding.ending import SeededEnd
 from inventiv_operator.controllers.seeding.keeping import SeededCredentials
 from inventiv_operator.controllers.seeding.opening import SeedOpening
 from inventiv_operator.controllers.seeding.seeding import Seeding
@@ -282,7 +283,7 @@ async def bench_on(
             services,
             cluster,
             custody=custody,
-            removal=removal,
+            end=SeededEnd(services, removal=removal),
             keyring=keyring,
             directory=seed_dir,
             warnings=warnings,
