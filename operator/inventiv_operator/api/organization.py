@@ -19,7 +19,7 @@ from inventiv_operator.api.base import (
     rules,
 )
 from inventiv_operator.api.conditions import Condition
-from inventiv_operator.api.credential import ResourceCounts
+from inventiv_operator.api.credential import ABANDONED_LIMIT, AbandonedResource, ResourceCounts
 from inventiv_operator.api.settings import Settings
 
 _Count = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -125,8 +125,22 @@ class SeededCredential(Model):
     """Cause in one CamelCase word: those of a ProviderCredential's condition Ready."""
     message: Annotated[str, Field(max_length=32768)]
     """Cause in a sentence, and what to do about it."""
+    expiring: Annotated[str, Field(max_length=64)] | None = None
+    """How near the end of the key is, in one word: those of a ProviderCredential's condition Expiring.
+    Absent: no end is known.
+    """
     resources: ResourceCounts | None = None
     """What exists at Scaleway for this credential. While any of it does, the stored key is kept."""
+    abandoned_count: Annotated[int, Field(ge=0)] | None = None
+    """How many things were given up because of the annotation inventiv.io/abandon on this Organization, which
+    is honoured as on a ProviderCredential. Its value is the credentialID. Absent: none.
+    """
+    abandoned: Annotated[
+        tuple[AbandonedResource, ...], Field(max_length=ABANDONED_LIMIT, json_schema_extra=ATOMIC)
+    ] = ()
+    """What was given up, servers first; of more than 500 the first 500. Delete it at Scaleway by hand: nobody
+    else does.
+    """
 
 
 class OrganizationStatus(Model):

@@ -12,7 +12,6 @@ from inventiv_operator.api.organization import OrganizationSpec
 from inventiv_operator.api.supported import unsupported_organization_fields
 from inventiv_operator.controllers.claiming import Claiming, NamespaceClaim, verdict_on
 from inventiv_operator.controllers.namespaces import NamespaceIndex
-from inventiv_operator.controllers.seeding.report import is_new_trouble
 from inventiv_operator.controllers.seeding.seeding import NOTHING, SeededLine, Seeding
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.settings_keeping import SettingsKeeping
@@ -223,10 +222,7 @@ class OrganizationReconciler:
             },
             said=[said_ready(verdict)],
         )
-        if written and seeded.status and is_new_trouble(before.get("seededCredential"), seeded.status):
+        for told in seeded.news(one.body) if written is not None else ():
             await self._status.announce(
-                ORGANIZATION,
-                one.body,
-                reason=seeded.status["reason"],
-                message=f"the seeded credential is not ready: {seeded.status['message']}",
+                ORGANIZATION, one.body, reason=told.reason, message=told.message, event_type=told.event_type
             )

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from inventiv_operator.api.base import is_uuid
 from inventiv_operator.api.conditions import Reason
-from inventiv_operator.controllers.credential.key import ApiKey, is_access_key
+from inventiv_operator.controllers.credential.key import ApiKey, KeyPlace, is_access_key
 from inventiv_operator.domain.ids import AccessKey, ProjectId
 
 PROJECT_ID: Final = "project_id"
@@ -30,6 +30,10 @@ _FORMS: Final[dict[str, tuple[str, Callable[[str], bool]]]] = {
 }
 _OPTIONAL: Final = frozenset({ORGANIZATION_ID})
 MAX_FILE_BYTES: Final = 4096
+PLACE: Final = KeyPlace(
+    key=f"the files {ACCESS_KEY} and {SECRET_KEY} of the seed directory",
+    project=f"file {PROJECT_ID} of the seed directory",
+)
 _READINGS: Final = 5
 """How often a directory that changes meanwhile is read before it is said so."""
 

@@ -1,19 +1,20 @@
 """The sweep that keeps a seeded credential: what an object drives for others, the ledger drives for it."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from inventiv_operator.api.conditions import Reason
-from inventiv_operator.controllers.credential.custody import Custody, KeyState, Offer, SaidOfKey
-from inventiv_operator.controllers.credential.key import ApiKey, KeyPlace
-from inventiv_operator.controllers.credential.removal import Removal, Waiting
+from inventiv_operator.controllers.credential.custody import PROVEN, Custody, KeyState, Offer, SaidOfKey
+from inventiv_operator.controllers.credential.key import ApiKey
+from inventiv_operator.controllers.credential.upkeep import has_moved, past_its_end, sooner
 from inventiv_operator.controllers.credential.validation import zones_to_try
 from inventiv_operator.controllers.objects import Objects
 from inventiv_operator.controllers.seeding.decision import Choice, FromFiles, StartOver, StoredCopy, choose
-from inventiv_operator.controllers.seeding.directory import ACCESS_KEY, PROJECT_ID, SECRET_KEY, read_seed
+from inventiv_operator.controllers.seeding.directory import PLACE, read_seed
+from inventiv_operator.controllers.seeding.ending import Left, SeededEnd
 from inventiv_operator.controllers.seeding.warning import SeedWarnings
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.waking import Enqueue
@@ -22,6 +23,7 @@ from inventiv_operator.domain.ledger import CredentialRow, OrganizationRow
 from inventiv_operator.kube.kinds import ORGANIZATION
 from inventiv_operator.runtime.queue import DONE, Key, Lane, Result
 from inventiv_operator.store import claims, credentials, organizations, settings
+from inventiv_operator.store.abandon import Abandoned
 from inventiv_operator.store.errors import DecryptionFailed, KeyUnavailable, MissingProviderCredentials
 from inventiv_operator.store.keyring import KeyringFile
 from inventiv_operator.store.usage import CredentialUsage, usage_of
@@ -33,10 +35,6 @@ REFRESH_S: Final = 30.0
 _FILES: Final = "files"
 _KEY: Final = "key"
 """Topics of the warnings."""
-_PLACE: Final = KeyPlace(
-    key=f"the files {ACCESS_KEY} and {SECRET_KEY} of the seed directory",
-    project=f"file {PROJECT_ID} of the seed directory",
-)
 _UNDER_WAY: Final = SaidOfKey(
     ready=None, reason=Reason.PROGRESSING, message="the key is yet to prove that it sees the project"
 )
@@ -50,23 +48,28 @@ WakeNamespace = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
-    """What the Organization's status is made of."""
+class Told:
+    """What the Organization's status is made of. `leaving`: the organization was on its way out then."""
 
     row: CredentialRow
     usage: CredentialUsage
     said: SaidOfKey
     leaving: bool
+    abandoned: tuple[Abandoned, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pass:
-    """One sweep: the row, whose it is, and whether that one is being deleted or gone."""
+    """One sweep: the row, whose it is, and that one's object; `body` None: it is gone."""
 
     row: CredentialRow
     organization: OrganizationRow
+    body: Mapping[str, Any] | None
     usage: CredentialUsage
-    leaving: bool
+
+    @property
+    def leaving(self) -> bool:
+        return self.body is None or bool(self.body["metadata"].get("deletionTimestamp"))
 
 
 class SeededCredentials:
@@ -78,7 +81,7 @@ class SeededCredentials:
         kube: Objects,
         *,
         custody: Custody,
-        removal: Removal,
+        end: SeededEnd,
         keyring: KeyringFile,
         directory: Path | None,
         warnings: SeedWarnings,
@@ -89,23 +92,21 @@ class SeededCredentials:
         self._services = services
         self._kube = kube
         self._custody = custody
-        self._removal = removal
+        self._end = end
         self._keyring = keyring
         self._directory = directory
         self._warnings = warnings
         self._enqueue = enqueue
         self._wake_deployments = wake_deployments
-        self._told: dict[CredentialId, _Told] = {}
+        self._told: dict[CredentialId, Told] = {}
         self._to_wake: set[OrganizationId] = set()  # a restart looks at everything anyway
 
-    def said_of(self, row: CredentialRow) -> SaidOfKey:
-        """What the last pass had to say; from the row where this process has made none yet."""
+    def told(self, row: CredentialRow, usage: CredentialUsage) -> Told:
+        """What is to be said of it now: by the last pass, or by the row where this process made none yet."""
         told = self._told.get(row.id)
         if told is not None:
-            return told.said
-        if row.ready:
-            return SaidOfKey(ready=True, reason=Reason.READY, message="the key gives access to the project")
-        return _UNDER_WAY
+            return replace(told, row=row, usage=usage)
+        return Told(row=row, usage=usage, said=PROVEN if row.ready else _UNDER_WAY, leaving=False)
 
     def is_news(self, row: CredentialRow, *, leaving: bool) -> bool:
         """Whether a pass is due at once: none was made yet, or none since the organization is on its way out.
@@ -129,20 +130,18 @@ class SeededCredentials:
         if row is None or organization is None or row.state != "open" or not row.is_seeded:
             return DONE
         body = await self._kube.get(ORGANIZATION, None, organization.name)
-        leaving = body is None or bool(body["metadata"].get("deletionTimestamp"))
-        one = _Pass(row=row, organization=organization, usage=usage, leaving=leaving)
+        one = _Pass(row=row, organization=organization, body=body, usage=usage)
         choice = self._choice(one)
         if isinstance(choice, StartOver):
             logger.info("seeding: %s", choice.message)
             return await self._remove(one, deadline_s=deadline_s, why=choice.message)
-        if leaving:
-            await self._keep(one, choice)  # the stored key may have been revoked, with servers left
-            return await self._remove(one, deadline_s=deadline_s)
         state = await self._keep(one, choice)
+        if one.leaving:  # the stored key may have been revoked, with servers left: a new one was taken above
+            return await self._remove(replace(one, row=state.row), deadline_s=deadline_s)
         await self._tell(one, state.row, _with_note(state.said, choice))
-        await self._wake(one, is_due=state.row.ready != row.ready)
+        await self._wake(one, is_due=has_moved(row, state.row))
         return Result(
-            requeue_after_s=min(state.again_in_s, REFRESH_S),
+            requeue_after_s=self._sooner(min(state.again_in_s, REFRESH_S), state.row),
             organization=str(organization_id),
             lane=Lane.REFRESH if state.said.ready else Lane.CREATE,
         )
@@ -160,20 +159,17 @@ class SeededCredentials:
         return choice
 
     async def _keep(self, one: _Pass, choice: Choice) -> KeyState:
-        row = one.row
         try:
             offer = await self._offer(one, choice)
-            state = await self._custody.keep(row, offer)
+            state = await self._custody.keep(one.row, offer)
         except MissingProviderCredentials:
-            state = await self._without_key(row, _NOTHING_STORED)
+            return await self._without_key(one.row, _NOTHING_STORED)
         except (KeyUnavailable, DecryptionFailed) as error:
             said = SaidOfKey(ready=False, reason=Reason.KEY_UNAVAILABLE, message=str(error))
-            state = await self._without_key(row, said)
-        else:
-            if state.said.ready is False:
-                self._warn_of_key(one, offer, state.said)
-            elif state.said.ready:
-                self._warnings.is_fine(one.organization.id, _KEY)
+            return await self._without_key(one.row, said)
+        if not one.leaving:
+            state = await past_its_end(self._custody, state, now=self._services.clock.now(), place=PLACE)
+        self._warn_of_key(one, offer, state.said)
         return state
 
     async def _without_key(self, row: CredentialRow, said: SaidOfKey) -> KeyState:
@@ -181,6 +177,7 @@ class SeededCredentials:
         return KeyState(row=await self._custody.read(row), said=said, again_in_s=REFRESH_S)
 
     async def _offer(self, one: _Pass, choice: Choice) -> Offer:
+        """The stored key is offered to itself where the files have no say: it is proven again in its time."""
         row = one.row
         if isinstance(choice, FromFiles):
             key, organization_ref = choice.seed.key, choice.seed.organization_ref
@@ -194,42 +191,58 @@ class SeededCredentials:
             generation=0,  # there is no spec that could change
             scaleway_organization=organization_ref,
             zones=zones_to_try(one.usage.zones),
-            place=_PLACE,
+            place=PLACE,
             leaving=one.leaving,
         )
 
     def _warn_of_key(self, one: _Pass, offer: Offer, said: SaidOfKey) -> None:
-        """By reason and key: the provider's own words may differ each time."""
-        self._warnings.say(
-            one.organization.id,
-            _KEY,
-            f"seed directory {self._directory}: {said.message}",
-            about=(said.reason, offer.key.access_key, offer.key.fingerprint),
-        )
+        """Once for each reason and key: the provider's own words may differ each time."""
+        if said.ready:
+            self._warnings.is_fine(one.organization.id, _KEY)
+        elif said.ready is False:
+            where = "" if self._directory is None else f"seed directory {self._directory}: "
+            self._warnings.say(
+                one.organization.id,
+                _KEY,
+                f"{where}{said.message}",
+                about=(said.reason, offer.key.access_key, offer.key.fingerprint),
+            )
+
+    def _sooner(self, again_in_s: float, row: CredentialRow) -> float | None:
+        return sooner(again_in_s, row, now=self._services.clock.now())
 
     # -- the end ---------------------------------------------------------------------------------------------
 
     async def _remove(self, one: _Pass, *, deadline_s: float, why: str = "") -> Result:
-        row = await self._custody.read(one.row)  # a new key may just have been taken
-        waiting = await self._removal.advance(row, deadline_s=deadline_s)
-        if waiting is None:
-            self._custody.forget(row.id)
-            self._told.pop(row.id, None)
+        """`why`: the credential alone goes, not its organization."""
+        before = await self._custody.read(one.row)
+        left = await self._end.advance(before, one.body, deadline_s=deadline_s)
+        if left is None:
+            self._custody.forget(before.id)
+            self._told.pop(before.id, None)
             self._wake_organization(one)  # it may have waited for just this, or is to be seeded anew
             return DONE
-        await self._tell(one, await self._custody.read(row), _said_waiting(waiting, why))
-        await self._wake(one, is_due=row.ready)
+        message = "; ".join(part for part in (why, left.message) if part)
+        said = SaidOfKey(ready=False, reason=Reason.DELETING, message=message)
+        after = await self._custody.read(before)
+        await self._tell(one, after, said, left=left)
+        await self._wake(one, is_due=left.is_less or has_moved(one.row, after))
         return Result(
-            requeue_after_s=waiting.again_in_s, organization=str(row.organization_id), lane=Lane.DELETE
+            requeue_after_s=self._sooner(left.again_in_s, after),
+            organization=str(after.organization_id),
+            lane=Lane.DELETE,
         )
 
     # -- who is to know --------------------------------------------------------------------------------------
 
-    async def _tell(self, one: _Pass, row: CredentialRow, said: SaidOfKey) -> None:
+    async def _tell(
+        self, one: _Pass, row: CredentialRow, said: SaidOfKey, *, left: Left | None = None
+    ) -> None:
         """Have the Organization say it, where it is news."""
         async with self._services.db.reading(row.organization_id) as conn:
             usage = await usage_of(conn, row.id)
-        told = _Told(row=row, usage=usage, said=said, leaving=one.leaving)
+        abandoned = () if left is None else left.abandoned
+        told = Told(row=row, usage=usage, said=said, leaving=one.leaving, abandoned=abandoned)
         if self._told.get(row.id) != told:
             self._told[row.id] = told
             self._wake_organization(one)
@@ -257,8 +270,3 @@ def _with_note(said: SaidOfKey, choice: Choice) -> SaidOfKey:
     if not isinstance(choice, StoredCopy) or choice.problem is None:
         return said
     return replace(said, message=f"{said.message}; the stored copy is used, because {choice.problem.message}")
-
-
-def _said_waiting(waiting: Waiting, why: str) -> SaidOfKey:
-    message = f"{why}; {waiting.message}" if why else waiting.message
-    return SaidOfKey(ready=False, reason=Reason.DELETING, message=message)

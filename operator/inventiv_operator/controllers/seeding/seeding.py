@@ -1,18 +1,26 @@
 """What the organization controller asks about the seeded credential."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from inventiv_operator.controllers.seeding.keeping import SeededCredentials
 from inventiv_operator.controllers.seeding.opening import SeedOpening
-from inventiv_operator.controllers.seeding.report import SeededStatus, seeded_status, unseeded_status
+from inventiv_operator.controllers.seeding.report import (
+    Announcement,
+    SeededStatus,
+    announcements,
+    said_before,
+    seeded_status,
+    unseeded_status,
+)
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.sweeps.terminator import seeded_key
 from inventiv_operator.controllers.waking import Enqueue
-from inventiv_operator.domain.ledger import OrganizationRow
+from inventiv_operator.domain.ledger import CredentialRow, OrganizationRow
 from inventiv_operator.runtime.queue import Lane
 from inventiv_operator.store import seeded
+from inventiv_operator.store.abandon import Abandoned
 from inventiv_operator.store.usage import usage_of
 
 AGAIN_S: Final = 30.0
@@ -21,10 +29,21 @@ AGAIN_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeededLine:
-    """`status` None: nothing is seeded, and nothing is amiss. `again_in_s` None: no look is due by itself."""
+    """What the status says of it. `status` None: nothing is seeded, and nothing is amiss. `again_in_s` None:
+    no look is due by itself.
+    """
 
     status: SeededStatus | None
     again_in_s: float | None = None
+    row: CredentialRow | None = None
+    abandoned: tuple[Abandoned, ...] = ()
+
+    def news(self, body: Mapping[str, Any]) -> list[Announcement]:
+        """What to tell once it is written; `body` is the Organization as it was before."""
+        if self.status is None:
+            return []
+        before = said_before(body)
+        return list(announcements(before, self.status, row=self.row, abandoned=self.abandoned))
 
 
 NOTHING: Final = SeededLine(status=None)
@@ -60,4 +79,7 @@ class Seeding:
         if self._keeping.is_news(row, leaving=leaving):
             key = seeded_key(organization.id, row.id)
             self._enqueue(key, organization=str(organization.id), lane=Lane.CREATE)
-        return SeededLine(status=seeded_status(row, usage, self._keeping.said_of(row)))
+        told = self._keeping.told(row, usage)
+        now = self._services.clock.now()
+        status = seeded_status(row, usage, told.said, abandoned=told.abandoned, now=now)
+        return SeededLine(status=status, row=row, abandoned=told.abandoned)
