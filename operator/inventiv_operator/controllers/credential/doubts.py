@@ -9,14 +9,19 @@ from inventiv_operator.runtime.queue import Key, Lane, QueueKey
 
 
 class Doubts:
-    """Has a key validated at once. However often it is told: the queue holds a key once."""
+    """Has a key validated soon, however often it is told: whoever is told of a refused call may be the one
+    who makes the next.
+    """
 
     def __init__(self, schedule: ValidationSchedule, *, enqueue: Enqueue) -> None:
         self._schedule = schedule
         self._enqueue = enqueue
 
     def __call__(self, row: CredentialRow) -> None:
+        is_first = not self._schedule.is_doubted(row.id)
         self._schedule.doubt(row.id)
+        if not is_first:
+            return
         key: QueueKey = Key(CREDENTIAL.kind, row.namespace, row.name)
         if not row.namespace:  # seeded: it has no object
             key = seeded_key(row.organization_id, row.id)
