@@ -26,14 +26,19 @@ FAST_WORLD = {
 
 
 def until(
-    true: Callable[[], object], *, what: str, within_s: float = WITHIN_S, tell: Callable[[], str] = str
+    true: Callable[[], object],
+    *,
+    what: str,
+    within_s: float = WITHIN_S,
+    poll_s: float = 0.1,
+    tell: Callable[[], str] = str,
 ) -> None:
     """Poll under a deadline; `tell` adds to the failure."""
     deadline_s = time.monotonic() + within_s
     while not true():
         if time.monotonic() > deadline_s:
             pytest.fail(f"{what}: not within {within_s:g} s\n{tell()}")
-        time.sleep(0.1)
+        time.sleep(poll_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
