@@ -6,7 +6,7 @@ Objects go in and out as copies; errors can be ordered for one call.
 import base64
 import copy
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -36,6 +36,8 @@ class FakeCluster:
         """By method name: raised once."""
         self.status_writes = 0
         self.events: list[Body] = []
+        self.watch: Callable[[str, Body], None] | None = None
+        """Told of every change, as a watch is: MODIFIED (also of what is new) or DELETED, and the object."""
 
     # -- what people do ------------------------------------------------------------------------------------
 
@@ -46,7 +48,8 @@ class FakeCluster:
         if body is None:
             metadata = {"name": name, "uid": str(uuid4()), "generation": 1}
             body = self._objects[place] = {
-                "metadata": metadata | ({"namespace": namespace} if namespace else {})
+                "kind": kind.kind,
+                "metadata": metadata | ({"namespace": namespace} if namespace else {}),
             }
         elif "spec" in parts and parts["spec"] != body.get("spec"):
             body["metadata"]["generation"] += 1
@@ -69,7 +72,9 @@ class FakeCluster:
 
     def vanish(self, kind: Kind, namespace: str, name: str) -> None:
         """Without its finalizer being asked."""
-        del self._objects[kind.kind, namespace, name]
+        body = self._objects.pop((kind.kind, namespace, name))
+        if self.watch is not None:
+            self.watch("DELETED", copy.deepcopy(body))
 
     def read(self, kind: Kind, namespace: str, name: str) -> Body | None:
         return copy.deepcopy(self._objects.get((kind.kind, namespace, name)))
@@ -144,7 +149,10 @@ class FakeCluster:
     async def remove_finalizer(
         self, kind: Kind, obj: Mapping[str, Any], *, finalizer: str = CLEANUP_FINALIZER
     ) -> Body | None:
-        body = self._current(kind, obj)
+        try:
+            body = self._current(kind, obj)
+        except NotFound:
+            return None
         body["metadata"]["finalizers"].remove(finalizer)
         if body["metadata"].get("deletionTimestamp") and not body["metadata"]["finalizers"]:
             self.vanish(kind, body["metadata"].get("namespace", ""), body["metadata"]["name"])
@@ -152,7 +160,9 @@ class FakeCluster:
         return self._version(body)
 
     async def label_namespace(self, name: str, *, uid: str, resource_version: str, value: str | None) -> Body:
-        body = self._objects[NAMESPACE.kind, "", name]
+        body = self._objects.get((NAMESPACE.kind, "", name))
+        if body is None:
+            raise NotFound(f"{name} is gone")
         if (body["metadata"]["uid"], body["metadata"]["resourceVersion"]) != (uid, resource_version):
             raise Conflict(f"{name} moved on")
         labels = body["metadata"].setdefault("labels", {})
@@ -183,6 +193,8 @@ class FakeCluster:
 
     def _version(self, body: Body) -> Body:
         body["metadata"]["resourceVersion"] = str(next(self._versions))
+        if self.watch is not None:
+            self.watch("MODIFIED", copy.deepcopy(body))
         return copy.deepcopy(body)
 
 
