@@ -56,7 +56,7 @@ async def under_way(bench: Bench, made: Deployments, *, posts: int) -> "asyncio.
     """A pass with that many creates sent, and others waiting."""
     step = asyncio.create_task(made.step("llama"))
     while sum(_is_create(call) for call in bench.world.calls.since(0)) < posts:
-        await asyncio.sleep(0.1)
+        await bench.clock.sleep(0.1)
         if step.done():
             await step
             step = asyncio.create_task(made.step("llama"))
@@ -123,7 +123,7 @@ async def test_T8_a_freeze_stops_deletions_under_way(bench: Bench) -> None:
     before = bench.calls()
     step = asyncio.create_task(made.step("llama"))
     while not any(call.template.endswith("/action") for call in bench.world.calls.since(before)):
-        await asyncio.sleep(0.1)
+        await bench.clock.sleep(0.1)
     await cloud.control.freeze("for a test")
     frozen = await bench.row()
     await step

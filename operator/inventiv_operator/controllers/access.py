@@ -54,9 +54,10 @@ class KeyRefused(CredentialWithheld):
     """Scaleway answers 401 to the stored key; only a validation asks again."""
 
     def __init__(self, row: CredentialRow) -> None:
+        where = "into its Secret" if row.namespace else "in its place"
         super().__init__(
-            f"the key of {row.title} is refused by Scaleway (401); put a valid key of the same project in its"
-            f" place, or, to give up what is left, delete the {row.object_kind} and set its annotation"
+            f"the key of {row.title} is refused by Scaleway (401); put a valid key of the same project"
+            f" {where}, or, to give up what is left, delete the {row.object_kind} and set its annotation"
             " inventiv.io/abandon"
         )
 
