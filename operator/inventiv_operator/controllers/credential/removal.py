@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from inventiv_operator.api.conditions import Reason
 from inventiv_operator.controllers.access import Access, CredentialWithheld
 from inventiv_operator.controllers.credential.words import NAMED, said_of_broken_key, said_of_remains
+from inventiv_operator.controllers.credential_lines import tell
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.sweeps.control_groups import ControlGroups
-from inventiv_operator.domain.audit import Action, AuditValue
+from inventiv_operator.domain.audit import Action
 from inventiv_operator.domain.ledger import CredentialRow
-from inventiv_operator.store import audit, credentials
+from inventiv_operator.store import credentials
 from inventiv_operator.store.errors import (
     DecryptionFailed,
     KeyUnavailable,
@@ -21,8 +22,6 @@ from inventiv_operator.store.usage import usage_of
 
 logger = logging.getLogger(__name__)
 
-CREDENTIAL = "credential"
-"""Kind of the lines that the audit log has about keys."""
 WAIT_S = 5.0
 STUCK_WAIT_S = 30.0
 
@@ -85,28 +84,11 @@ class Removal:
         """The quarantine begins; a sweep ends it."""
         async with self._services.writing(row.organization_id) as conn:
             await credentials.begin_closing(conn, row.id)
-            await audit.append(
-                conn,
-                organization_id=row.organization_id,
-                action=Action.CREDENTIAL_CLOSING,
-                kind=CREDENTIAL,
-                name=f"{row.namespace}/{row.name}",
-                detail=key_detail(row),
-            )
+            await tell(conn, row, Action.CREDENTIAL_CLOSING)
         logger.info(
             "credential is closing: nothing of it is left, its key is kept for the quarantine",
             extra={"credential_id": str(row.id)},
         )
-
-
-def key_detail(row: CredentialRow) -> dict[str, AuditValue]:
-    """Which key a line of the audit log is about; nothing of it is secret."""
-    return {
-        "credentialID": str(row.id),
-        "projectID": row.project_id,
-        "accessKey": row.access_key or None,
-        "fingerprint": row.key_fingerprint or None,
-    }
 
 
 def _stuck(why: str) -> Waiting:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from inventiv_operator.controllers.access import Access
-from inventiv_operator.controllers.credential.removal import CREDENTIAL, Removal, key_detail
+from inventiv_operator.controllers.credential.removal import Removal
 from inventiv_operator.controllers.credential_lines import tell
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.audit import Action
 from inventiv_operator.domain.ids import CredentialId, OrganizationId
 from inventiv_operator.domain.ledger import CredentialRow
 from inventiv_operator.runtime.queue import DONE, Lane, Result
-from inventiv_operator.store import audit, credentials
+from inventiv_operator.store import credentials
 
 logger = logging.getLogger(__name__)
 
@@ -64,14 +64,7 @@ class ClosingCredentials:
     async def _close(self, row: CredentialRow) -> None:
         async with self._access.replacing(row.id), self._services.writing(row.organization_id) as conn:
             is_released = await credentials.close(conn, row.id)
-            await audit.append(
-                conn,
-                organization_id=row.organization_id,
-                action=Action.KEY_DESTROYED,
-                kind=CREDENTIAL,
-                name=f"{row.namespace}/{row.name}",
-                detail=key_detail(row),
-            )
+            await tell(conn, row, Action.KEY_DESTROYED)
             if is_released:
                 await tell(conn, row, Action.PROJECT_RELEASED)
         self._access.forget(row.id)
