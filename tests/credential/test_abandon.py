@@ -96,7 +96,7 @@ async def refused_with_servers(bench: Bench, *, replicas: int = 2) -> Deployment
     return made
 
 
-async def test_what_is_left_is_given_up_after_a_day_and_every_id_is_listed(bench: Bench) -> None:
+async def test_L5_what_is_left_is_given_up_after_a_day_and_every_id_is_listed(bench: Bench) -> None:
     made = await refused_with_servers(bench)
     before = billed_ids(bench)
     assert len(before) == 5  # two servers, their volumes, and the group
@@ -200,7 +200,7 @@ async def test_a_deployment_that_nobody_deleted_is_waited_for_by_name(bench: Ben
     assert is_gone(bench)
 
 
-async def test_a_lost_deployment_is_given_up_with_the_rest(bench: Bench) -> None:
+async def test_L9_a_lost_deployment_is_given_up_with_the_rest(bench: Bench) -> None:
     made = await refused_with_servers(bench, replicas=1)
     bench.cluster.vanish(DEPLOYMENT, bench.name, "llama")
     await made.step("llama")
@@ -213,6 +213,21 @@ async def test_a_lost_deployment_is_given_up_with_the_rest(bench: Bench) -> None
     await made.step("llama")  # the terminator has closing rows looked at
     await bench.settle_credential()
     assert is_gone(bench)
+
+
+async def test_a_deployment_that_is_lost_afterwards_holds_nothing_up(bench: Bench) -> None:
+    made = await refused_with_servers(bench, replicas=1)
+    delete(bench)
+    annotate(bench)
+    await bench.clock.sleep(DAY_S)
+    await bench.settle_credential()
+    bench.cluster.vanish(DEPLOYMENT, bench.name, "llama")
+    await made.step("llama")
+    await bench.settle_credential()
+    await made.step("llama")
+    await bench.settle_credential()
+    assert is_gone(bench)
+    assert len(await audit_lines(bench)) == 3
 
 
 async def test_intents_are_given_up_too_and_say_what_to_look_for(bench: Bench) -> None:
