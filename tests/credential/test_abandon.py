@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from credential.process import Deployments, deployments_of, restart
+from inventiv_operator.api.credential import CredentialStatus
 from inventiv_operator.domain.ids import InstanceId, ProviderRef, ResourceId, Zone
 from inventiv_operator.domain.ledger import (
     OPEN_STATES,
@@ -124,6 +125,8 @@ async def test_L5_what_is_left_is_given_up_after_a_day_and_every_id_is_listed(be
         "security_group",
     ]
     assert {thing["deployment"] for thing in status["abandoned"]} == {"llama"}
+    read = CredentialStatus.model_validate(status).model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert read["abandoned"] == status["abandoned"]  # the schema prunes nothing of it
     assert "gave up 5 things" in bench.said()[2]
     assert "llama: being deleted" in bench.said()[2]
     assert any(line["level"] == "warning" and "gave up" in line["message"] for line in lines)

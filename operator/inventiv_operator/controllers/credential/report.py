@@ -34,6 +34,8 @@ RESOURCES_ABANDONED: Final = "ResourcesAbandoned"
 """Reason of the events that list what was given up."""
 _PART_CHARS: Final = 30
 """Room for the number of an event among those that belong together: equal words would be said once."""
+_MOST_EVENTS: Final = 100
+"""About 1,500 ids; they are objects of the API server, one each."""
 _EXPIRY_REASONS: Final = {
     ExpiryStep.FAR: Reason.NOT_EXPIRING,
     ExpiryStep.MONTH: Reason.EXPIRES_SOON,
@@ -131,14 +133,14 @@ def is_unsaid(body: Mapping[str, Any], abandoned: Sequence[Abandoned]) -> bool:
 
 
 def abandonment_events(row: CredentialRow, abandoned: Sequence[Abandoned]) -> Iterator[str]:
-    """Every id, over as many events as that takes."""
+    """Every id, over as many events as that takes, within reason: the audit log has all of them anyway."""
     names = [name_of(thing.kind, thing.ref, thing.zone, tag=thing.instance_id) for thing in abandoned]
     head = (
         f"given up, and billed by Scaleway until somebody deletes it in project {row.project_id}"
         f" ({len(names)} in all"
     )
     parts = list(chunks_of(names, limit=MESSAGE_MAX_CHARS - len(head) - _PART_CHARS))
-    for number, part in enumerate(parts, start=1):
+    for number, part in enumerate(parts[:_MOST_EVENTS], start=1):
         yield f"{head}, part {number} of {len(parts)}): {part}"
 
 
