@@ -50,7 +50,6 @@ def test_what_is_required_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SCALEWAY_API_URL", "https://user@x", "http or https URL"),
         ("PROBE_CIDRS", "10.0.0.0/8, everywhere", "PROBE_CIDRS"),
         ("OPERATOR_ROLE", "Robert'); DROP", "OPERATOR_ROLE"),
-        ("SEED_DIR", "/does/not/exist", "SEED_DIR"),
         ("SHARDS", "0", "SHARDS"),
     ],
 )
@@ -110,6 +109,16 @@ def test_T3_nothing_but_our_own_variables_is_read(monkeypatch: pytest.MonkeyPatc
     assert settings.database_url.get_secret_value() == URL
     assert settings.scaleway_api_url == "https://api.scaleway.com"
     assert settings.https_proxy_url is None
+
+
+def test_S3_a_seed_directory_may_be_mounted_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fills one credential; what runs of everybody else must not wait for it."""
+    monkeypatch.setenv("INVENTIV_SEED_DIR", "/does/not/exist")
+    settings = load_settings()
+    assert settings.seed_dir == Path("/does/not/exist")
+    assert given_without_effect(settings) == ()
+    monkeypatch.setenv("INVENTIV_SEED_DIR", "")
+    assert load_settings().seed_dir is None
 
 
 def test_lists_are_separated_by_commas_or_blanks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,10 @@ def nest(folder: Path) -> None:
 
 
 def put(name: str, content: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(content) and None
+    def spoil(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return spoil
 
 
 SECRET = "hunter2-hunter2-hunter2"
@@ -195,7 +198,7 @@ def test_S3_a_file_that_may_not_be_read_is_named(folder: Path, monkeypatch: pyte
             raise PermissionError(errno.EACCES, KEY.secret_key)
         return real(path, flags)
 
-    monkeypatch.setattr(module.os, "open", refusing)
+    monkeypatch.setattr(os, "open", refusing)
     assert problem_in(folder).message.endswith(": file secret_key cannot be read: Permission denied")
 
 

@@ -13,7 +13,7 @@ from inventiv_operator.store import ledger
 from inventiv_operator.store.errors import MissingProviderCredentials
 from rig.fixtures import Premises
 from seeding.conftest import SeedBench
-from seeding.test_filling import credentials_in
+from seeding.test_filling import credentials_in, rows
 from tenant_rig.bench import STEP_S
 
 DAY_S = QUARANTINE.total_seconds()
@@ -144,6 +144,73 @@ async def test_T5_while_it_waits_nobody_is_hurried(at: SeedBench) -> None:
     assert at.bench.queued == []
     await at.bench.terminator.look()
     assert at.bench.queued == [seeded_key(row.organization_id, row.id)]
+
+
+async def with_a_key_refused_for_a_day(at: SeedBench) -> str:
+    """One control group is left; the answer is the id of the credential."""
+    at.bench.without_default_group()
+    key = await at.seeded()
+    at.bench.world.identity.remove_key(key.access_key)
+    delete(at)
+    await at.pass_for(60.0)
+    await at.bench.clock.sleep(DAY_S)
+    await at.settle()
+    row = await at.row()
+    assert row is not None
+    assert row.rejected_at is not None
+    return str(row.id)
+
+
+def annotate(at: SeedBench, value: str) -> None:
+    at.bench.cluster.put(
+        ORGANIZATION, "", at.bench.name, metadata={"annotations": {"inventiv.io/abandon": value}}
+    )
+
+
+async def test_T5_with_its_key_revoked_for_a_day_what_is_left_can_be_given_up(
+    at: SeedBench, premises: Premises
+) -> None:
+    """As for a ProviderCredential: each id is in the status before the object goes, in events and audited."""
+    credential_id = await with_a_key_refused_for_a_day(at)
+    assert "annotate the Organization with inventiv.io/abandon" in at.said()[2]
+    [group] = at.bench.groups()
+    annotate(at, credential_id)
+    seen = []
+    for _ in range(5):
+        await at.bench.clock.sleep(30.0)
+        await at.settle()
+        seen.append(at.status().get("abandoned"))
+    assert at.is_gone()
+    assert [[thing["id"] for thing in things] for things in seen if things] == [[group["id"]]]
+    [event] = [e for e in at.bench.cluster.events if e["reason"] == "ResourcesAbandoned"]
+    assert group["id"] in event["note"]
+    lines = rows(premises, "SELECT * FROM action_logs WHERE action = 'resources-abandoned'")
+    assert [line["object_ref"] for line in lines if line["detail"]["mayExist"]] == [group["id"]]
+
+
+@pytest.mark.parametrize("value", ["yes", str(uuid4())])
+async def test_T5_another_word_gives_nothing_up_and_is_answered(at: SeedBench, value: str) -> None:
+    await with_a_key_refused_for_a_day(at)
+    annotate(at, value)
+    await at.bench.clock.sleep(60.0)
+    await at.settle()
+    assert not at.is_gone()
+    assert "the annotation inventiv.io/abandon is not honoured" in at.said()[2]
+    assert len(at.bench.groups()) == 1
+
+
+async def test_T5_nothing_is_given_up_of_an_organization_that_stays(at: SeedBench) -> None:
+    at.bench.without_default_group()
+    key = await at.seeded()
+    row = await at.row()
+    assert row is not None
+    annotate(at, str(row.id))
+    at.bench.world.identity.remove_key(key.access_key)
+    await at.pass_for(1300.0)
+    await at.bench.clock.sleep(DAY_S)
+    await at.pass_for(60.0)
+    assert at.status()["resources"]["securityGroups"] == 1
+    assert "abandoned" not in at.status()
 
 
 async def test_T5_of_an_organization_that_vanished_it_goes_too(at: SeedBench, premises: Premises) -> None:

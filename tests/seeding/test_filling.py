@@ -180,7 +180,9 @@ async def test_S3_two_that_start_at_once_fill_one(at: SeedBench, premises: Premi
     assert len(credentials_in(premises)) == 1
 
 
-async def test_S3_a_tenants_own_credential_comes_in_between(at: SeedBench, premises: Premises) -> None:
+async def test_S3_a_tenants_own_credential_comes_in_between(
+    at: SeedBench, premises: Premises, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its row is committed after the look and before the fill."""
     key = at.new_key()
     at.write(key)
@@ -194,7 +196,7 @@ async def test_S3_a_tenants_own_credential_comes_in_between(at: SeedBench, premi
     await at.bench.settle_organization()
     at.directory.with_name("later").rename(at.directory)
     organization = await organization_row(at)
-    at.opening._lacks_one = yes  # type: ignore[method-assign]
+    monkeypatch.setattr(at.opening, "_lacks_one", yes)
     assert await at.opening.open_for(organization, []) is None
     assert [row["name"] for row in credentials_in(premises)] == ["scaleway"]
 

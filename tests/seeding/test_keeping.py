@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -124,6 +125,38 @@ async def test_S3_without_a_directory_it_is_kept_all_the_same(
         await later.pass_for(VALID_FOR_S + 120.0)
         assert later.said()[:2] == (False, "CredentialRejected")
     assert not [warning for warning in warnings_in(caplog) if "does not exist" in warning]
+
+
+async def test_S3_the_end_of_its_key_is_told_beforehand(at: SeedBench) -> None:
+    """At 30, 7 and 1 day, once each; then it is not waited for Scaleway to refuse it."""
+    end = at.bench.clock.now() + timedelta(days=31)
+    key = at.new_key(expires_at=end.isoformat())
+    at.write(key)
+    at.put_organization()
+    await at.settle()
+    assert at.status()["expiring"] == "NotExpiring"
+    told = []
+    for _ in range(33):
+        await at.bench.clock.sleep(86_000.0)
+        await at.settle()
+        told.append(at.status()["expiring"])
+    events = [(e["reason"], e["type"]) for e in at.bench.cluster.events if e["reason"].startswith("Expires")]
+    assert events == [
+        ("ExpiresSoon", "Normal"),
+        ("ExpiresWithinWeek", "Warning"),
+        ("ExpiresWithinDay", "Warning"),
+    ]
+    assert list(dict.fromkeys(told)) == [
+        "NotExpiring",
+        "ExpiresSoon",
+        "ExpiresWithinWeek",
+        "ExpiresWithinDay",
+        "CredentialExpired",
+    ]
+    ready, reason, message = at.said()
+    assert (ready, reason) == (False, "CredentialExpired")
+    assert "the files access_key and secret_key of the seed directory" in message
+    assert "Secret" not in message.replace("CredentialExpired", "")
 
 
 async def test_S3_files_of_another_project_change_nothing(

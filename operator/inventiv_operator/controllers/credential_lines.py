@@ -16,7 +16,7 @@ async def tell(conn: AsyncConnection[Any], row: CredentialRow, action: Action, *
         organization_id=row.organization_id,
         action=action,
         kind="credential",
-        name=f"{row.namespace}/{row.name}",
+        name=row.full_name,
         detail={
             "credentialID": str(row.id),
             "projectID": row.project_id,

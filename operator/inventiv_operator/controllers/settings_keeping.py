@@ -54,7 +54,7 @@ class SettingsKeeping:
             organization_id=row.organization_id,
             credential_id=row.id,
             kind="credential",
-            name=f"{row.namespace}/{row.name}",
+            name=row.full_name,
         )
         return await self._keep(level, given)
 
