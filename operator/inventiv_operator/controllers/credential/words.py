@@ -59,7 +59,8 @@ def said_of_remains(row: CredentialRow, usage: CredentialUsage, remains: Remains
     total = usage.servers + usage.volumes + usage.ips + usage.security_groups
     if not names:
         return said
-    said, shown = f"{said}; still there, and billed: {names[0]}", 1
+    is_billed = usage.servers or usage.volumes or usage.ips  # a group costs nothing
+    said, shown = f"{said}; still there{', and billed' if is_billed else ''}: {names[0]}", 1
     for name in names[1:]:
         if len(said) + len(name) > _IDS_CHARS:
             break
@@ -73,9 +74,10 @@ def said_of_abandoned(things: Sequence[Abandoned]) -> str:
         return ""
     names = ", ".join(name_of(t.kind, t.ref, t.zone, tag=t.instance_id) for t in things[:NAMED])
     more = f" and {len(things) - NAMED} more" if len(things) > NAMED else ""
+    what = "1 thing" if len(things) == 1 else f"{len(things)} things"
     return (
-        f"gave up {len(things)} things that Scaleway bills until somebody deletes them there"
-        f" (status.abandoned): {names}{more}"
+        f"gave up {what}, which Scaleway keeps until somebody deletes them there (status.abandoned):"
+        f" {names}{more}"
     )
 
 
