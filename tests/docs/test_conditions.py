@@ -66,7 +66,7 @@ def test_a_kind_explains_a_reason_once_and_with_something_to_do(kind: str) -> No
     rows = re.findall(r"^\| `\w+` \|.*$", section(kind), re.MULTILINE)
     names = explained(section(kind))
     assert len(rows) == len(set(names)) == len(names)
-    assert {"Ready", "NotSupported", "DatabaseUnavailable", "Deleting"} <= set(names)
+    assert {"Ready", "InvalidSpec", "DatabaseUnavailable", "Deleting"} <= set(names)
     assert all(len(cell.strip()) > 1 for row in rows for cell in row.strip("|").split("|"))
 
 

@@ -71,7 +71,9 @@ class CredentialSpec(Model):
     zones: (
         Annotated[tuple[ZoneName, ...], Field(min_length=1, max_length=50, json_schema_extra=SET)] | None
     ) = None
-    """Scaleway zones that it may be used in, such as fr-par-1. Absent: every zone."""
+    """Scaleway zones that it may be used in, such as fr-par-1. Absent: every zone. Elsewhere nothing new is
+    made with it, and the deployment says ZoneNotAllowed; what exists there is watched, and can be deleted.
+    """
     default: bool = True
     """Whether it serves the deployments of this namespace that name no credential. Two of them in one
     namespace are ambiguous, and neither is used for such a deployment. Default: true.
