@@ -143,6 +143,9 @@ async def test_what_the_ledger_calls_gone_and_is_there_is_an_orphan(stage: Stage
         ("known", "server"),
         ("known", "security_group"),
     ]
+    assert (
+        "still there, and the ledger has it as absent" in of(stage.said[-1], stage.acme).things[0].thing.note
+    )
 
 
 # -- what stands in the way of one is nobody else's
@@ -233,7 +236,9 @@ async def test_a_list_that_cannot_be_had_is_unknown_and_never_a_clean_bill(
     assert [(name.zone, str(name.kind)) for name, _ in acme.unlisted] == [(ZONE, "server")]
     assert acme.things == ()
     beta = of(report, stage.beta)
-    assert ("unknown", "server") in findings(beta)
+    (unseen,) = (one.thing for one in beta.things if one.thing.finding is Finding.UNKNOWN)
+    assert unseen.kind == "server"
+    assert unseen.note.startswith(f"{beta.unlisted[0][1].reason}: list servers in {ZONE}")
     assert ("known", "volume") in findings(beta)
     assert not report.is_clean
 
@@ -333,15 +338,19 @@ async def test_S3_a_seeded_credential_is_shown_like_any_other(stage: Stage) -> N
     assert findings(acme) == KNOWN
 
 
-async def test_two_credentials_of_one_project_do_not_call_each_others_things_orphans(stage: Stage) -> None:
+@pytest.mark.parametrize("name", ["a-first-one", "z-last-one"])
+async def test_two_credentials_of_one_project_do_not_call_each_others_things_orphans(
+    stage: Stage, name: str
+) -> None:
     """A seeded one that an object has taken the place of: what it made is its own still."""
     await stage.deploy(stage.acme)
     other = uuid4()
     stage.rows(
         "INSERT INTO providers (id, organization_id, namespace, name, uid, project_id, is_default, state)"
-        " SELECT %s, organization_id, namespace, 'zz', 'u2', project_id, false, 'open'"
+        " SELECT %s, organization_id, namespace, %s, 'u2', project_id, false, 'open'"
         " FROM providers WHERE id = %s",
         other,
+        name,
         stage.acme.credential_id,
     )
     async with stage.process.services.writing(stage.acme.organization_id) as conn:
@@ -351,9 +360,12 @@ async def test_two_credentials_of_one_project_do_not_call_each_others_things_orp
     orphan = await stage.make_server(stage.acme, tags=OURS)
     report = await stage.run(stage.acme.namespace)
     ((first, second),) = (one.credentials for one in report.organizations)
-    assert findings(first) == [("orphan", "server"), *KNOWN]
+    assert [one.credential.name for one in (first, second)] == sorted(("scaleway", name))
+    holder = first if first.credential.id == stage.acme.credential_id else second
+    assert findings(first) == [("orphan", "server"), *(KNOWN if first is holder else [])]
     assert first.things[0].thing.ref == orphan
-    assert (findings(second), second.foreign) == ([], 0)
+    assert findings(second) == (KNOWN if second is holder else [])
+    assert (first.foreign, second.foreign) == (1, 0)  # the disk of the orphan
 
 
 async def test_a_credential_in_quarantine_of_a_closed_organization_is_looked_at(stage: Stage) -> None:
