@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from local_stack import binaries, cluster, postgres
+from local_stack import audit_log, binaries, cluster, postgres
 from local_stack.ports import LOOPBACK, is_listening
 from local_stack.processes import MARKER, Command, marker, plain_environment
 from local_stack.python_commands import python_command
@@ -89,7 +89,8 @@ def _apiserver(site: Site) -> Command:
         port=site.state.ports[Part.APISERVER],
         etcd_port=site.state.ports[Part.ETCD],
     )
-    return _command(site, Part.APISERVER, argv)
+    recording = audit_log.argv(site.audit_policy, log=site.log("audit"))
+    return _command(site, Part.APISERVER, (*argv, *recording))
 
 
 def _apiserver_is_ready(site: Site) -> bool:

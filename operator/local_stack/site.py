@@ -48,6 +48,11 @@ class Site:
         return self.directory / "operator.kubeconfig"
 
     @property
+    def audit_policy(self) -> Path:
+        """There when the API server writes an audit log, `log("audit")`."""
+        return self.directory / "audit-policy.yaml"
+
+    @property
     def keyring(self) -> Path:
         return self.directory / "keyring.json"
 

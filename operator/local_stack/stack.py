@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from local_stack import binaries, cluster, installation
+from local_stack import audit_log, binaries, cluster, installation
 from local_stack import state as states
 from local_stack.binaries import Say
 from local_stack.certificates import make_certificates
@@ -48,11 +48,12 @@ class Stack:
         say: Say = _quiet,
         simulator_options: tuple[str, ...] = (),
         operator_settings: Mapping[str, str] | None = None,
+        audit: bool = False,
     ) -> "Stack":
         """Start those of the parts that are dead; with `install`, apply manifests and schema too.
 
         `outside` names what is used instead of an own part; None: as before, or nothing. What is given in
-        `operator_settings` wins over the stack's own variables.
+        `operator_settings` wins over the stack's own variables. `audit`: see `audit_log`.
 
         Raises:
             LocalStackError: something is missing or does not start; it names the log.
@@ -74,6 +75,8 @@ class Stack:
                 simulator_options=simulator_options,
                 operator_settings=operator_settings or {},
             )
+            if audit:
+                audit_log.switch_on(site.audit_policy)
             stack = cls(site, say=say)
             stack._bring_up(wanted, install=install)
             return stack

@@ -109,4 +109,4 @@ def test_T5_what_waits_says_for_what_and_goes_on_when_it_can(
 
 
 def server_of(simulator: SimulatorClient, key: TenantKey) -> str:
-    return next(s["id"] for s in simulator.billed()["servers"] if s["project"] == key.project_id)
+    return str(next(s["id"] for s in simulator.billed()["servers"] if s["project"] == key.project_id))
