@@ -1,5 +1,8 @@
 """A new key is a candidate until it is proven; a bad one leaves the old one for watching and deleting."""
 
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
 import pytest
 
 from inventiv_operator.controllers.credential.schedule import VALID_FOR_S
@@ -132,3 +135,142 @@ async def test_waking_is_not_lost_when_the_api_server_stumbles(bench: Bench) -> 
         await bench.settle_credential()
     await bench.settle_credential()
     assert bench.queued == [Key("Deployment", bench.name, "llama")]
+
+
+# -- the stored key while another one is offered, or none ----------------------------------------------------
+
+
+async def bad_candidate(bench: Bench) -> TestKey:
+    """A tenant whose Secret holds a key that Scaleway does not know; answers with the stored one."""
+    old = await bench.made()
+    bench.put_secret(TestKey())
+    await bench.settle_credential()
+    assert bench.said()[:2] == ("False", "CredentialRejected")
+    return old
+
+
+async def test_a_refused_candidate_does_not_make_the_stored_key_look_refused(bench: Bench) -> None:
+    await bad_candidate(bench)
+    await bench.pass_for(900.0)
+    row = await bench.row()
+    assert (row.ready, row.reason, row.rejected_at) == (False, "CredentialRejected", None)
+    assert await bench.access.provider_for(row.organization_id, row.id)
+    assert "earlier key stays in use" in bench.said()[2]
+
+
+async def without_secret(bench: Bench) -> TestKey:
+    old = await bench.made()
+    bench.cluster.vanish(SECRET, bench.name, "scaleway")
+    await bench.settle_credential()
+    assert bench.said()[:2] == ("False", "SecretMissing")
+    return old
+
+
+Begin = Callable[[Bench], Awaitable[TestKey]]
+STORED_ALONE = pytest.mark.parametrize("begin", [bad_candidate, without_secret])
+
+
+@STORED_ALONE
+async def test_the_stored_key_is_proven_on_its_own_schedule(bench: Bench, begin: Begin) -> None:
+    old = await begin(bench)
+    before, first = bench.calls(), (await bench.row()).validated_at
+    await bench.pass_for(VALID_FOR_S * 2.5)
+    with_old = [c for c in bench.world.calls.since(before) if c.access_key == old.access_key]
+    assert 2 <= sum("security_groups" in c.template for c in with_old) <= 3
+    row = await bench.row()
+    assert first is not None
+    assert row.validated_at is not None
+    assert row.validated_at > first
+    assert not row.ready, "proven, and yet nothing new is made"
+
+
+@STORED_ALONE
+async def test_its_revocation_is_noticed(bench: Bench, begin: Begin) -> None:
+    old = await begin(bench)
+    bench.world.identity.remove_key(old.access_key)
+    await bench.pass_for(VALID_FOR_S * 1.5)
+    assert (await bench.row()).rejected_at is not None
+    assert "the key is refused by Scaleway (401)" in bench.said()[2]
+    assert bench.said()[0] == "False"
+
+
+@STORED_ALONE
+async def test_T8_its_move_to_another_project_freezes(bench: Bench, begin: Begin) -> None:
+    old = await begin(bench)
+    bench.admit(old, project_id="99999999-9999-4999-8999-999999999999")
+    await bench.pass_for(VALID_FOR_S * 1.5)
+    assert (await bench.row()).frozen_reason
+    assert "until the key is proven again" in bench.said()[2]
+
+
+async def test_its_expiry_is_noticed_while_a_bad_candidate_waits(bench: Bench) -> None:
+    key = TestKey()
+    bench.admit(key, expires_at=(bench.clock.now() + timedelta(days=1)).isoformat())
+    await bench.made_with(key)
+    bench.put_secret(TestKey())
+    await bench.settle_credential()
+    await bench.clock.sleep(86400.0)
+    await bench.pass_for(VALID_FOR_S * 1.5)
+    assert bench.said()[:2] == ("False", "CredentialExpired")
+    assert (await bench.row()).rejected_at is not None
+
+
+async def test_the_first_key_that_was_refused_leaves_no_trace_on_the_next_one(bench: Bench) -> None:
+    await bench.claimed()
+    bench.put_secret(TestKey())
+    bench.put_credential()
+    await bench.settle_credential()
+    assert (await bench.row()).rejected_at is not None
+    bench.put_secret(TestKey())
+    bench.fault("status", "security_groups", status=503, times=None)
+    await bench.settle_credential()  # it is stored; nobody can say how good it is
+    assert (await bench.row()).rejected_at is None
+
+
+# -- another Secret ------------------------------------------------------------------------------------------
+
+
+async def test_a_reference_to_another_secret_is_followed_at_once(bench: Bench) -> None:
+    await bench.made()
+    new = TestKey()
+    bench.admit(new)
+    bench.cluster.put_secret(bench.name, "mine", id=new.access_key, key=new.secret_key)
+    bench.put_credential(secretRef={"name": "mine", "accessKeyKey": "id", "secretKeyKey": "key"})
+    await bench.settle_credential()
+    assert bench.said()[:2] == ("True", "Ready")
+    assert await bench.stored_access_key() == new.access_key
+
+
+async def test_other_keys_of_the_same_secret_are_followed_at_once(bench: Bench) -> None:
+    old, new = await bench.made(), TestKey()
+    bench.admit(new)
+    bench.cluster.put_secret(
+        bench.name,
+        "scaleway",
+        SCW_ACCESS_KEY=old.access_key,
+        SCW_SECRET_KEY=old.secret_key,
+        NEXT_ACCESS_KEY=new.access_key,
+        NEXT_SECRET_KEY=new.secret_key,
+    )
+    await bench.settle_credential()
+    assert await bench.stored_access_key() == old.access_key
+    bench.put_credential(
+        secretRef={
+            "name": "scaleway",
+            "accessKeyKey": "NEXT_ACCESS_KEY",
+            "secretKeyKey": "NEXT_SECRET_KEY",
+        }
+    )
+    await bench.settle_credential()
+    assert await bench.stored_access_key() == new.access_key
+
+
+async def test_a_reference_to_a_secret_that_is_not_there_stops_creates_alone(bench: Bench) -> None:
+    old = await bench.made()
+    bench.put_credential(secretRef={"name": "nowhere"})
+    await bench.settle_credential()
+    assert bench.said()[:2] == ("False", "SecretMissing")
+    row = await bench.row()
+    assert not row.ready
+    assert (await bench.access.provider_for(row.organization_id, row.id)).client.project_id
+    assert await bench.stored_access_key() == old.access_key
