@@ -6,11 +6,11 @@ from uuid import uuid4
 
 import pytest
 
-from inventiv_operator.domain.ids import CredentialId
+from inventiv_operator.domain.ids import CredentialId, ProjectId
 from inventiv_operator.domain.leaks import Finding
 from inventiv_operator.scaleway.zones import ZONES
-from inventiv_operator.store import settings
-from inventiv_operator.store.errors import CannotStart
+from inventiv_operator.store import seeded, settings
+from inventiv_operator.store.errors import CannotStart, StoreError
 from inventiv_operator.store.keyring import KeyringFile, new_keyring_file
 from leaks.conftest import NAME, ZONE, Stage, findings, of, thing
 from rig.process import INSTALLATION
@@ -197,11 +197,30 @@ async def test_a_key_that_the_keyring_cannot_open_is_said(stage: Stage, tmp_path
     assert stage.calls(since=since) == []
 
 
+async def test_T8_a_key_that_sees_another_project_now_is_no_clean_bill(stage: Stage) -> None:
+    """Its lists are empty and complete."""
+    await stage.deploy(stage.acme)
+    await stage.rest()
+    key = stage.world.identity.find_key(stage.acme.access_key)
+    assert key is not None
+    key.project_id = stage.world.identity.project(str(uuid4()), now=stage.world.now).id
+    report = await stage.run()
+    assert {finding for finding, _ in findings(of(report, stage.acme))} <= {"missing", "unknown"}
+    assert not report.is_clean
+
+
+async def test_a_database_that_fails_on_the_way_is_one_error(stage: Stage) -> None:
+    stage.rows("REVOKE SELECT ON instances FROM inventiv_operator")
+    with pytest.raises(StoreError, match="PostgreSQL refused a statement"):
+        await stage.run()
+
+
 async def test_without_a_key_and_with_nothing_begun_there_is_nothing_to_look_at(stage: Stage) -> None:
     stage.rows("DELETE FROM provider_settings WHERE provider_id = %s", stage.beta.credential_id)
     report = await stage.run()
     assert report.is_clean
     assert "no key is stored" in of(report, stage.beta).note
+    assert of(report, stage.beta).zones == ()
 
 
 async def test_without_a_key_what_was_begun_is_unknown(stage: Stage) -> None:
@@ -320,6 +339,14 @@ async def test_one_organization_is_looked_at_alone(stage: Stage) -> None:
     assert {key for _, key in stage.calls(since=since)} == {stage.acme.access_key}
 
 
+async def test_tags_that_name_another_organizations_deployment_tell_nothing_of_it(stage: Stage) -> None:
+    await stage.deploy(stage.beta)
+    ((deployment_id,),) = stage.rows("SELECT id FROM deployments")
+    copied = await stage.make_server(stage.acme, tags=[*OURS, f"inventiv-deployment={deployment_id}"])
+    found = thing(of(await stage.run(stage.acme.namespace), stage.acme), copied).thing
+    assert (found.finding, found.deployment) == (Finding.ORPHAN, "")
+
+
 async def test_an_organization_that_is_not_there_is_an_error_that_names_those_that_are(stage: Stage) -> None:
     with pytest.raises(CannotStart) as caught:
         await stage.run("acne")
@@ -331,11 +358,24 @@ async def test_an_organization_that_is_not_there_is_an_error_that_names_those_th
 
 
 async def test_S3_a_seeded_credential_is_shown_like_any_other(stage: Stage) -> None:
-    await stage.deploy(stage.acme)
-    stage.rows("UPDATE providers SET uid = '', namespace = '' WHERE id = %s", stage.acme.credential_id)
-    acme = of(await stage.run(), stage.acme)
-    assert acme.name == "seeded"
-    assert findings(acme) == KNOWN
+    tenant, keyring = stage.beta, stage.keyring.current()
+    stage.rows("UPDATE organizations SET is_default = true WHERE id = %s", tenant.organization_id)
+    stage.rows("UPDATE providers SET state = 'closed', closed_at = now() WHERE id = %s", tenant.credential_id)
+    seeded_id = CredentialId(uuid4())
+    async with stage.process.services.writing(tenant.organization_id) as conn:
+        stored = await settings.read_secrets(conn, tenant.credential_id, keyring=keyring)
+        made = await seeded.open_seeded(
+            conn,
+            id=seeded_id,
+            organization_id=tenant.organization_id,
+            project_id=ProjectId(tenant.project_id),
+        )
+        assert made is not None
+        await settings.write_secrets(conn, seeded_id, stored, keyring=keyring)
+    orphan = await stage.make_server(tenant, tags=OURS)
+    beta = of(await stage.run(), tenant)
+    assert (beta.name, beta.credential.id) == ("seeded", seeded_id)
+    assert thing(beta, orphan).thing.finding is Finding.ORPHAN
 
 
 @pytest.mark.parametrize("name", ["a-first-one", "z-last-one"])

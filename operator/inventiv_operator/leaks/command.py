@@ -17,7 +17,7 @@ from inventiv_operator.controllers.access import Access
 from inventiv_operator.controllers.audit_trail import AuditTrail
 from inventiv_operator.controllers.ledger_writer import LedgerWriter
 from inventiv_operator.controllers.services import Services
-from inventiv_operator.domain.ids import InstallationId, OrganizationId
+from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.domain.intents import Timing
 from inventiv_operator.domain.ledger import Fence
 from inventiv_operator.domain.prices import PriceList
@@ -105,9 +105,7 @@ async def take(
     )
     async with _access(services, factory, keyring) as access:
         found = await Survey(services, access, prices=prices).organizations(ids)
-    return Report(
-        installation_id=InstallationId(bound.id), at=clock.now(), prices=prices, organizations=found
-    )
+    return Report(installation_id=bound.id, at=clock.now(), prices=prices, organizations=found)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from inventiv_operator.controllers.access import Access, CredentialFrozen
+from inventiv_operator.controllers.access import Access, CredentialFrozen, CredentialWithheld
 from inventiv_operator.controllers.deployment.scene import Cloud
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.cloud import STOPPED, SeenServer, ServerType
@@ -35,7 +35,12 @@ from inventiv_operator.leaks.report import CredentialReport, OrganizationReport,
 from inventiv_operator.scaleway.errors import ScalewayError
 from inventiv_operator.scaleway.zones import ZONES
 from inventiv_operator.store import inventory, ledger
-from inventiv_operator.store.errors import DecryptionFailed, KeyUnavailable, MissingProviderCredentials
+from inventiv_operator.store.errors import (
+    DecryptionFailed,
+    KeyUnavailable,
+    MissingProviderCredentials,
+    StoreError,
+)
 
 AT_ONCE: Final = 4
 """Organizations that are looked at side by side."""
@@ -53,14 +58,26 @@ class Survey:
         self._prices = prices
 
     async def organizations(self, ids: Sequence[OrganizationId]) -> tuple[OrganizationReport, ...]:
-        """In the same order."""
+        """In the same order.
+
+        Raises:
+            StoreError: the database went away; what was found by then is not told.
+        """
         free = asyncio.Semaphore(AT_ONCE)
 
         async def one(organization_id: OrganizationId) -> OrganizationReport:
             async with free:
                 return await self._organization(organization_id)
 
-        return tuple(await asyncio.gather(*(one(organization_id) for organization_id in ids)))
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(organization_id)) for organization_id in ids]
+        except ExceptionGroup as errors:
+            expected, others = errors.split(StoreError)
+            if expected is None or others is not None:
+                raise
+            raise expected.exceptions[0] from None
+        return tuple(task.result() for task in tasks)
 
     async def _organization(self, organization_id: OrganizationId) -> OrganizationReport:
         async with self._services.db.reading(organization_id) as conn:
@@ -70,7 +87,7 @@ class Survey:
         reports = []
         for row in rows:
             report = await self._credential(row, told=told.get(row.project_id))
-            if report.problem is None:
+            if report.zones:
                 told.setdefault(row.project_id, set()).update(_keys(report.things))
             reports.append(report)
         return OrganizationReport(id=organization_id, name=name, credentials=tuple(reports))
@@ -109,6 +126,8 @@ class Survey:
             return await self._access.provider_for(row.organization_id, row.id)
         except CredentialFrozen as error:
             return Unknown(reason="Frozen", message=error.reason)
+        except CredentialWithheld as error:
+            return Unknown(reason="CredentialRejected", message=str(error))
         except MissingProviderCredentials as error:
             return Unknown(reason="MissingProviderCredentials", message=str(error))
         except (KeyUnavailable, DecryptionFailed) as error:
