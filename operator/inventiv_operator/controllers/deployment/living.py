@@ -163,7 +163,7 @@ class Living:
         reading = await self._desk.read(row)
         cloud = reading.cloud
         if isinstance(cloud, Refused):
-            return await self._blind(call, reading, refused(cloud.reason, cloud.message))
+            return await self._blind(call, reading, cloud)
         wanted = wanted_deployment(call.obj, reading.settings)
         block = block_of(reading.ledger, wanted, reading.credential, unsupported=problem)
         start = await self._resolve(cloud, call, wanted) if block is None else None
@@ -201,10 +201,11 @@ class Living:
         after = await self._desk.status.write(call.body, call.obj, facts)
         return call if after is None else replace(call, body=after)
 
-    async def _blind(self, call: Call, reading: Reading, verdict: Verdict) -> Result:
+    async def _blind(self, call: Call, reading: Reading, why: Refused) -> Result:
         """Nobody may look at the provider: say so, and what the ledger holds."""
+        phase = "Degraded" if reading.ledger.instances else "Pending"
         facts = StatusFacts(
-            verdict=verdict,
+            verdict=refused(why.reason, why.message, phase=phase),
             row=reading.ledger.deployment,
             credential=reading.credential,
             standings=standings_of(reading.ledger),
