@@ -113,7 +113,8 @@ async def test_a_project_that_becomes_free_with_its_organization_is_told(db: Dat
         )
     async with db.writing(organization_id, FENCE) as conn:
         await organizations.close(conn, organization_id)
-    assert ("project-released", "project", "", tenant.project_id, "", {}) in await told(db, organization_id)
+    line = ("project-released", "project", "", tenant.project_id, "", {"projectID": tenant.project_id})
+    assert line in await told(db, organization_id)
 
 
 async def test_what_is_undone_is_not_told(db: Database, tenant: Tenant) -> None:

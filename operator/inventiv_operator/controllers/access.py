@@ -305,6 +305,8 @@ class Access:
             trail=self._trail,
             organization_id=row.organization_id,
             credential_id=row.id,
+            credential_name=row.full_name,
+            project_id=row.project_id,
             access_key=key.access_key,
             fingerprint=key.fingerprint,
         )

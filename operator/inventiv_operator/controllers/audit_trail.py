@@ -241,6 +241,8 @@ class CredentialTrail:
     trail: AuditTrail
     organization_id: OrganizationId
     credential_id: CredentialId
+    credential_name: str
+    project_id: str
     access_key: str
     fingerprint: str
 
@@ -271,7 +273,8 @@ class CredentialTrail:
             at=self.trail.now(),
             action=Action.KEY_USED,
             kind="credential",
-            detail={**self._key(), "encryptionKeyID": encryption_key_id},
+            name=self.credential_name,
+            detail={**self._key(), "projectID": self.project_id, "encryptionKeyID": encryption_key_id},
         )
         self.trail.note(self.organization_id, line)
 

@@ -136,7 +136,8 @@ async def close(conn: AsyncConnection[Any], id: OrganizationId) -> None:
         released = Action.NAMESPACE_RELEASED
         await _tell(conn, id, released, kind="namespace", name=namespace, detail={"uid": uid})
     for (project_id,) in await (await conn.execute(_RELEASE_PROJECTS, {"id": id})).fetchall():
-        await _tell(conn, id, Action.PROJECT_RELEASED, kind="project", ref=project_id)
+        detail = {"projectID": project_id}
+        await _tell(conn, id, Action.PROJECT_RELEASED, kind="project", ref=project_id, detail=detail)
     name, uid = closed
     await _tell(conn, id, Action.ORGANIZATION_CLOSED, kind="organization", name=name, detail={"uid": uid})
     await destroy_what_is_over(conn, id)

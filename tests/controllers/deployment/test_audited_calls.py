@@ -84,6 +84,7 @@ async def test_the_stored_key_is_told_when_it_comes_into_use_and_not_on_every_pa
     assert (kind, request_id) == ("credential", "")
     assert detail == {
         "credentialID": str(rig.tenant.credential_id),
+        "projectID": rig.tenant.project_id,
         "accessKey": rig.tenant.access_key,
         "fingerprint": sha256(rig.tenant.secret_key.encode()).hexdigest()[:8],
         "encryptionKeyID": "k1",

@@ -7,6 +7,7 @@ from typing import Final
 from uuid import uuid4
 
 from inventiv_operator.api.conditions import Reason
+from inventiv_operator.controllers.credential_lines import tell
 from inventiv_operator.controllers.seeding.directory import PROJECT_ID, Seed, SeedProblem, read_seed
 from inventiv_operator.controllers.seeding.warning import SeedWarnings
 from inventiv_operator.controllers.services import Services
@@ -15,7 +16,7 @@ from inventiv_operator.domain.audit import Action
 from inventiv_operator.domain.ids import CredentialId
 from inventiv_operator.domain.ledger import OrganizationRow
 from inventiv_operator.kube.kinds import CREDENTIAL
-from inventiv_operator.store import audit, seeded, settings
+from inventiv_operator.store import seeded, settings
 from inventiv_operator.store.errors import Conflict, DecryptionFailed, KeyUnavailable
 from inventiv_operator.store.keyring import KeyringFile
 from inventiv_operator.store.settings import ProviderSecrets
@@ -95,18 +96,13 @@ class SeedOpening:
                 if row is None:
                     return None
                 key_id = await settings.write_secrets(conn, row.id, secrets, keyring=self._keyring.current())
-                await audit.append(
+                await tell(
                     conn,
-                    organization_id=organization.id,
-                    action=Action.CREDENTIAL_SEEDED,
-                    kind="credential",
-                    name=row.full_name,
-                    detail={
-                        "credentialID": str(row.id),
-                        "accessKey": seed.key.access_key,
-                        "fingerprint": seed.key.fingerprint,
-                        "encryptionKeyID": key_id,
-                    },
+                    row,
+                    Action.CREDENTIAL_SEEDED,
+                    accessKey=seed.key.access_key,
+                    fingerprint=seed.key.fingerprint,
+                    encryptionKeyID=key_id,
                 )
         except (KeyUnavailable, DecryptionFailed) as error:
             return self._problem(Reason.KEY_UNAVAILABLE, f"its key cannot be stored: {error}")
