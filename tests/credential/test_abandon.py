@@ -8,11 +8,19 @@ import pytest
 
 from credential.process import Deployments, deployments_of, restart
 from inventiv_operator.api.credential import CredentialStatus
-from inventiv_operator.domain.ids import InstanceId, ProviderRef, ResourceId, Zone
+from inventiv_operator.domain.ids import (
+    CredentialId,
+    DeploymentId,
+    InstanceId,
+    ProviderRef,
+    ResourceId,
+    Zone,
+)
 from inventiv_operator.domain.ledger import (
     OPEN_STATES,
     TRANSITIONS,
     DeploymentState,
+    NewInstance,
     NewResource,
     Origin,
     Resource,
@@ -429,6 +437,69 @@ async def test_another_tenant_is_not_touched(bench: Bench) -> None:
     assert await open_things(bench) == ()
     bench.name, bench.project_id = name, project
     assert {(one.id, one.state) for one in await open_things(bench)} == {(one.id, one.state) for one in first}
+
+
+async def test_another_credential_of_the_same_organization_is_not_touched(bench: Bench) -> None:
+    await refused_with_servers(bench, replicas=1)
+    row, other, deployment_id = await bench.row(), CredentialId(uuid4()), DeploymentId(uuid4())
+    instance_id = InstanceId(uuid4())
+    async with bench.services.writing(row.organization_id) as conn:
+        await credentials.open_credential(
+            conn,
+            id=other,
+            organization_id=row.organization_id,
+            namespace=f"{bench.name}-2",
+            name="other",
+            uid="u",
+            project_id=str(uuid4()),
+            is_default=True,
+        )
+        await ledger.open_deployment(
+            conn,
+            id=deployment_id,
+            organization_id=row.organization_id,
+            credential_id=other,
+            namespace=f"{bench.name}-2",
+            name="mistral",
+            uid="m",
+            reset_token="",
+        )
+        instance = NewInstance(
+            id=instance_id,
+            organization_id=row.organization_id,
+            deployment_id=deployment_id,
+            ordinal=0,
+            name="mistral-0",
+            zone=Zone("fr-par-2"),
+            instance_type="L4-1-24G",
+            image_ref=str(uuid4()),
+            root_volume_type="sbs_volume",
+            template_hash="t",
+        )
+        await ledger.insert_instances(conn, [instance])
+        server = NewResource(
+            id=ResourceId(uuid4()),
+            organization_id=row.organization_id,
+            credential_id=other,
+            deployment_id=deployment_id,
+            instance_id=instance_id,
+            kind=ResourceKind.SERVER,
+            role="server",
+            zone=Zone("fr-par-2"),
+            volume_api=None,
+            size_gb=None,
+        )
+        await ledger.insert_resources(conn, [server])
+        await ledger.set_deployment_state(conn, deployment_id, to=DeploymentState.LOST)
+    async with bench.services.db.reading(row.organization_id) as conn:
+        before = await ledger.read_ledger(conn, deployment_id)
+    delete(bench)
+    annotate(bench)
+    await bench.clock.sleep(DAY_S)
+    await bench.settle_credential()
+    assert await open_things(bench) == ()
+    async with bench.services.db.reading(row.organization_id) as conn:
+        assert await ledger.read_ledger(conn, deployment_id) == before
 
 
 async def test_the_status_lists_so_many_and_counts_all_and_the_audit_log_has_every_one(bench: Bench) -> None:
