@@ -162,7 +162,10 @@ def test_the_exit_code_says_whether_somebody_should_look(place: Place) -> None:
     said, complained = place.leaks(code=1)
     assert complained == ""
     assert f"{orphan}" in said
-    assert said.splitlines()[-1] == ("To look at, in 1 organization: 1 orphan, 1 known; 0.0100 EUR per hour.")
+    assert said.splitlines()[-1] == (
+        "To look at, in 1 organization: 1 orphan; they cost 0.0050 EUR per hour,"
+        " everything together 0.0100 EUR per hour."
+    )
     shown = json.loads(place.leaks("--output", "json", code=1)[0])
     assert shown["summary"] == said.splitlines()[-1]
     place.ask("DELETE", f"/instance/v1/zones/{ZONE}/ips/{orphan}")

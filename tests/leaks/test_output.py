@@ -152,7 +152,8 @@ def test_what_is_to_be_looked_at_for_people() -> None:
     assert "on its way out" in said
     assert "nothing could be looked at: Frozen: it sees another project\n" in said
     assert said.endswith(
-        "\nTo look at, in 1 organization: 1 orphan, 2 unknown; 0.0000 EUR per hour and 1 of unknown price.\n"
+        "\nTo look at, in 1 organization: 1 orphan, 2 unknown; they cost 0.0000 EUR per hour and 1 of unknown"
+        " price, everything together 0.0000 EUR per hour and 1 of unknown price.\n"
     )
 
 
@@ -188,6 +189,7 @@ def test_for_machines() -> None:
     assert found["installationID"] == str(UUID(int=7))
     assert found["eurPerHour"] == "0.8031"
     assert found["ofUnknownPrice"] == 0
+    assert found["toLookAt"] == {"eurPerHour": "0.0000", "ofUnknownPrice": 0}
     assert found["findings"] == {**dict.fromkeys((str(one) for one in Finding), 0), "known": 2}
     ((one,),) = (organization["credentials"] for organization in found["organizations"])
     assert {
@@ -221,6 +223,7 @@ def test_for_machines() -> None:
 def test_for_machines_what_could_not_be_looked_at() -> None:
     found = json.loads(document.render(FOUND))
     assert (found["clean"], found["findings"]["unknown"], found["ofUnknownPrice"]) == (False, 2, 1)
+    assert found["toLookAt"] == {"eurPerHour": "0.0000", "ofUnknownPrice": 1}
     first, seeded = found["organizations"][0]["credentials"]
     assert first["things"][0]["eurPerHour"] is None
     assert first["things"][0]["ledger"] is None

@@ -1,6 +1,7 @@
 """A report for machines: keys are fixed, amounts are decimal strings in EUR, null when they are not known."""
 
 import json
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -30,6 +31,7 @@ def document(report: Report) -> dict[str, Any]:
         "organizations": [_organization(organization) for organization in report.organizations],
         "findings": {str(finding): counts[finding] for finding in Finding},
         **_cost(report.things()),
+        "toLookAt": _cost(report.to_look_at()),
         "clean": report.is_clean,
         "summary": report.sentence(),
     }
@@ -109,7 +111,7 @@ def _why(why: Unknown) -> dict[str, str]:
     return {"reason": why.reason, "message": why.message}
 
 
-def _cost(things: Any) -> dict[str, Any]:
+def _cost(things: Iterable[Priced]) -> dict[str, Any]:
     cost = cost_of(things)
     return {"eurPerHour": amount(cost.eur_per_hour), "ofUnknownPrice": cost.unpriced}
 

@@ -70,6 +70,10 @@ class Report:
     def things(self) -> list[Priced]:
         return [priced for credential in self.credentials() for priced in credential.things]
 
+    def to_look_at(self) -> list[Priced]:
+        """The same without those that are as they should be."""
+        return [priced for priced in self.things() if priced.thing.finding is not Finding.KNOWN]
+
     def findings(self) -> Counter[Finding]:
         """How many of each; what could not be looked at counts as one each."""
         counts = Counter(priced.thing.finding for priced in self.things())
@@ -89,8 +93,11 @@ class Report:
         if self.is_clean:
             return f"Nothing but known things: {counted(len(self.things()), 'thing')} of {whose}, {cost}."
         counts = self.findings()
-        others = [f"{counts[finding]} {finding}" for finding in Finding if counts[finding]]
-        return f"To look at, in {whose}: {', '.join(others)}; {cost}."
+        found = ", ".join(
+            f"{counts[one]} {one}" for one in Finding if counts[one] and one is not Finding.KNOWN
+        )
+        theirs = money(cost_of(self.to_look_at()))
+        return f"To look at, in {whose}: {found}; they cost {theirs}, everything together {cost}."
 
 
 def cost_of(things: Iterable[Priced]) -> Cost:
