@@ -266,3 +266,20 @@ async def test_another_organization_does_not_see_the_key(bench: Bench) -> None:
     row = await bench.row()
     with pytest.raises(MissingProviderCredentials):
         await bench.stored(OrganizationId(uuid4()), row.id)
+
+
+async def test_a_project_of_another_scaleway_organization_is_said_and_can_be_corrected(bench: Bench) -> None:
+    await bench.claimed()
+    key, wrong = TestKey(), str(uuid4())
+    bench.admit(key)
+    right = bench.world.organization_of(bench.project_id)
+    bench.put_secret(key)
+    bench.put_credential(organizationID=wrong)
+    await bench.settle_credential()
+    status, reason, message = bench.said()
+    assert (status, reason) == ("False", "ProjectMismatch")
+    assert f"is of Scaleway organization {right}, but spec.organizationID is {wrong}" in message
+    assert (await bench.row()).frozen_reason == ""
+    bench.put_credential(organizationID=right)
+    await bench.settle_credential()
+    assert bench.said()[:2] == ("True", "Ready")

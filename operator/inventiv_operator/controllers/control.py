@@ -18,6 +18,7 @@ from uuid import uuid4
 from inventiv_operator.controllers.credential_lines import tell
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.audit import Action
+from inventiv_operator.domain.cloud import SeenSecurityGroup
 from inventiv_operator.domain.ids import CredentialId, OrganizationId, ProviderRef, ResourceId, Zone
 from inventiv_operator.domain.intents import (
     ATTEMPT_TAG,
@@ -57,14 +58,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlResult:
-    """`reason` is the contract's, of the error that stood in the way; empty without one."""
+    """`reason` is the contract's, of the error that stood in the way; empty without one.
+    `scaleway_organization`: that the project is of, where the control said so.
+    """
 
     verdict: Verdict
     message: str = ""
     reason: str = ""
-
-
-HELD = ControlResult(verdict=Verdict.HELD)
+    scaleway_organization: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,21 +155,21 @@ class PositiveControl:
             return await self._see_again(zone, known)
         default = await self._client.default_security_group(zone)
         if default is not None:
-            await self._client.get_security_group(zone, default.ref)
+            seen = await self._client.get_security_group(zone, default.ref)
             await self._remember(zone, default.ref)
-            return HELD
+            return _held(seen)
         return await self._own_control(zone)
 
     async def _see_again(self, zone: Zone, known: ProviderRef) -> ControlResult:
         try:
-            await self._client.get_security_group(zone, known)
+            seen = await self._client.get_security_group(zone, known)
         except NotFound:
             return ControlResult(
                 verdict=Verdict.BROKEN,
                 message=f"security group {known} in {zone}, known to exist, is no longer found with this key:"
                 " it sees another project, or the group was deleted",
             )
-        return HELD
+        return _held(seen)
 
     async def _remember(self, zone: Zone, ref: ProviderRef) -> None:
         async with self._services.writing(self._organization_id) as conn:
@@ -214,7 +215,7 @@ class PositiveControl:
             raise
         async with self._services.writing(self._organization_id) as conn:
             await ledger.record_present(conn, row.id, provider_ref=group.ref, origin=Origin.CREATED)
-        return HELD
+        return _held(group)
 
     async def _own_row(self, zone: Zone) -> Resource:
         async with self._services.writing(self._organization_id) as conn:
@@ -246,7 +247,7 @@ class PositiveControl:
             if carries_attempt(seen, row):
                 async with self._services.writing(self._organization_id) as conn:
                     await ledger.record_present(conn, row.id, provider_ref=seen.ref, origin=Origin.ADOPTED)
-                return HELD
+                return _held(seen)
         if not is_settled(row, listed_at=listed_at, timing=self._services.timing):
             return ControlResult(verdict=Verdict.UNKNOWN, message="the control group is still being made")
         await self._unsend(row.id)
@@ -255,3 +256,7 @@ class PositiveControl:
     async def _unsend(self, resource_id: ResourceId) -> None:
         async with self._services.writing(self._organization_id) as conn:
             await ledger.clear_send(conn, resource_id)
+
+
+def _held(group: SeenSecurityGroup) -> ControlResult:
+    return ControlResult(verdict=Verdict.HELD, scaleway_organization=group.scaleway_organization)

@@ -100,6 +100,7 @@ class SeenSecurityGroup:
     project_default: bool
     tags: tuple[str, ...]
     created_at: datetime | None
+    scaleway_organization: str = ""  # that the project is of; empty: not said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -188,6 +188,7 @@ def security_group(raw: Mapping[str, Any]) -> SeenSecurityGroup:
         project_default=_flag(raw, "project_default"),
         tags=_texts(raw, "tags"),
         created_at=moment(raw, "creation_date") if raw.get("creation_date") is not None else None,
+        scaleway_organization=text(raw, "organization") if raw.get("organization") is not None else "",
     )
 
 

@@ -20,7 +20,7 @@ from inventiv_operator.controllers.deployment.scene import Cloud
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.ids import CredentialId, ProjectId, Zone
 from inventiv_operator.domain.ledger import CredentialRow
-from inventiv_operator.store.errors import Conflict
+from inventiv_operator.store.errors import Conflict, DecryptionFailed
 from inventiv_operator.store.keyring import KeyringFile
 from inventiv_operator.store.settings import ProviderSecrets
 
@@ -71,10 +71,13 @@ class KeyState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """How the stored key is asked about. `held_back`: why nothing new is made, however good it is."""
+    """How the stored key is asked about. `scaleway_organization`: that its project is said to be of.
+    `held_back`: why nothing new is made, however good it is.
+    """
 
     turn: Turn
     zones: Sequence[Zone]
+    scaleway_organization: str | None = None
     place: KeyPlace = IN_SECRET
     held_back: Reason | None = None
     only_in_doubt: bool = False  # a key on its way out is asked about only when it may have stopped working
@@ -107,7 +110,12 @@ class Custody:
         Raises:
             KeyUnavailable, DecryptionFailed: the stored key cannot be read.
         """
-        stored = await self._records.stored(row)
+        try:
+            stored = await self._records.stored(row)
+        except DecryptionFailed:
+            if (state := await self._replace_unreadable(row, offer)) is not None:
+                return state
+            raise
         if stored is not None and _is_candidate(row, stored, offer):
             return await self._keep_both(row, offer, stored)
         self._no_candidate(row.id)
@@ -160,7 +168,14 @@ class Custody:
         # One that was never proven has nothing to freeze.
         freezes = row.validated_at is not None
         cloud = await self._access.for_validation(row.organization_id, row.id, freezes=freezes)
-        found = await self._ask(cloud, row, watch.zones, watch.place, known_end=row.expires_at)
+        found = await self._ask(
+            cloud,
+            row,
+            watch.zones,
+            watch.place,
+            scaleway_organization=watch.scaleway_organization,
+            known_end=row.expires_at,
+        )
         after = await self._records.read(row)
         if found.finding is Finding.VALID and after.frozen_reason and not row.frozen_reason:
             state = self._frozen_meanwhile(after)
@@ -185,12 +200,14 @@ class Custody:
         zones: Sequence[Zone],
         place: KeyPlace,
         *,
+        scaleway_organization: str | None,
         known_end: datetime | None,
     ) -> Validation:
         return await validate(
             cloud,
             zones=zones,
             project_id=ProjectId(row.project_id),
+            scaleway_organization=scaleway_organization,
             known_end=known_end,
             clock=self._services.clock,
             place=place,
@@ -242,7 +259,14 @@ class Custody:
         due_s = self._schedule.due_in_s(row.id, Role.OFFERED, offer.key, turn=_watch(offer).turn, age_s=None)
         if tried is None or due_s <= 0:
             cloud = self._access.candidate(row, _secrets(row, offer))
-            found = await self._ask(cloud, row, offer.zones, offer.place, known_end=None)
+            found = await self._ask(
+                cloud,
+                row,
+                offer.zones,
+                offer.place,
+                scaleway_organization=offer.scaleway_organization,
+                known_end=None,
+            )
             if found.finding is Finding.VALID:
                 state = await self._take(row, offer, found)
                 if state is not None:
@@ -253,6 +277,23 @@ class Custody:
         kept = await self._keep_stored(row, key_of(stored), watch)
         said = _of_both(tried, kept)
         return KeyState(row=kept.row, said=said, again_in_s=min(due_s, kept.again_in_s))
+
+    async def _replace_unreadable(self, row: CredentialRow, offer: Offer) -> KeyState | None:
+        """A new key may take the place of one that was altered in the database; None: it does not (yet).
+
+        The same key may not: somebody wrote to the database past the operator, and people should know.
+        """
+        turn = _watch(offer).turn
+        if offer.key.fingerprint == row.key_fingerprint or (
+            self._schedule.due_in_s(row.id, Role.OFFERED, offer.key, turn=turn, age_s=None) > 0
+        ):
+            return None
+        cloud = self._access.candidate(row, _secrets(row, offer))
+        found = await self._ask(cloud, row, offer.zones, offer.place, known_end=None)
+        state = await self._take(row, offer, found) if found.finding is Finding.VALID else None
+        if state is None:
+            self._again_in_s(row, Role.OFFERED, found)
+        return state
 
     async def _take(self, row: CredentialRow, offer: Offer, found: Validation) -> KeyState | None:
         """None: the project is somebody else's."""
@@ -303,6 +344,7 @@ def _watch(offer: Offer) -> Watch:
     return Watch(
         turn=Turn(generation=offer.generation, nudge=offer.nudge),
         zones=offer.zones,
+        scaleway_organization=offer.scaleway_organization,
         place=offer.place,
         held_back=Reason.DELETING if offer.leaving else None,
         only_in_doubt=offer.leaving,

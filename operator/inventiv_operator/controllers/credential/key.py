@@ -40,9 +40,10 @@ class KeyPlace:
 
     key: str
     project: str
+    organization: str
 
 
-IN_SECRET = KeyPlace(key="the Secret", project="spec.projectID")
+IN_SECRET = KeyPlace(key="the Secret", project="spec.projectID", organization="spec.organizationID")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

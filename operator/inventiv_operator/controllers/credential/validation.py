@@ -66,12 +66,13 @@ async def validate(
     *,
     zones: Sequence[Zone],
     project_id: ProjectId,
+    scaleway_organization: str | None = None,
     known_end: datetime | None,
     clock: Clock,
     place: KeyPlace = IN_SECRET,
 ) -> Validation:
-    """Ask in the first of `zones` that the endpoint knows. `known_end`: of the key, from an earlier
-    validation. `place`: where people find the key.
+    """Ask in the first of `zones` that the endpoint knows. `scaleway_organization`: that the project is said
+    to be of. `known_end`: of the key, from an earlier validation. `place`: where people find the key.
     """
     result = ControlResult(verdict=Verdict.UNKNOWN, message="no zone to ask in")
     began_s = clock.monotonic()
@@ -80,11 +81,22 @@ async def validate(
         is_away = clock.monotonic() - began_s > PATIENCE_S
         if result.verdict is not Verdict.UNKNOWN or result.reason in _SAYS_ENOUGH or is_away:
             break
+    if result.verdict is Verdict.HELD and _is_another(result.scaleway_organization, scaleway_organization):
+        return Validation(
+            finding=Finding.ELSEWHERE,
+            reason=Reason.PROJECT_MISMATCH,
+            message=f"project {project_id} is of Scaleway organization {result.scaleway_organization}, but"
+            f" {place.organization} is {scaleway_organization}: correct it, or leave it out",
+        )
     if result.verdict is Verdict.HELD:
         return await _held(cloud, project_id, known_end=known_end, now=clock.now(), place=place)
     if result.verdict is Verdict.BROKEN:
         return await _broken(cloud, result, project_id, place)
     return _unknown(result, known_end=known_end, now=clock.now(), place=place)
+
+
+def _is_another(seen: str, said: str | None) -> bool:
+    return bool(seen) and said is not None and seen.lower() != said.lower()
 
 
 async def _held(

@@ -33,6 +33,7 @@ MAX_FILE_BYTES: Final = 4096
 PLACE: Final = KeyPlace(
     key=f"the files {ACCESS_KEY} and {SECRET_KEY} of the seed directory",
     project=f"file {PROJECT_ID} of the seed directory",
+    organization=f"file {ORGANIZATION_ID} of the seed directory",
 )
 _READINGS: Final = 5
 """How often a directory that changes meanwhile is read before it is said so."""
