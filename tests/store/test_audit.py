@@ -7,11 +7,13 @@ be written at once.
 import asyncio
 import json
 import math
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -283,12 +285,32 @@ async def test_what_waits_at_the_end_is_written(db: Database, tenant: Tenant, ot
 
 
 async def test_B7_who_does_not_lead_any_more_still_tells_what_it_did(db: Database, tenant: Tenant) -> None:
+    """And nothing else: what is written along with it is fenced."""
+    done: list[str] = []
+
+    async def write(conn: AsyncConnection[Any]) -> None:
+        done.append("written")
+
     async with desk_on(db) as desk:
         desk.trail.note(tenant.organization_id, LINE)
         desk.leader.leads = False
+        with pytest.raises(Fenced):
+            await desk.writer.write(tenant.organization_id, write)
         desk.trail.note(tenant.organization_id, replace(LINE, request_id="r-2"))
     assert await requests(db, tenant) == ["r-1", "r-2"]
     assert desk.dropped() == 0
+    assert done == []
+
+
+def test_nothing_but_lines_of_the_audit_log_goes_without_the_fence() -> None:
+    """The two places that may: the writer for what is posted, and who posts is the trail."""
+    package = Path(audit_trail.__file__).parents[1]
+    uses = {
+        (path.name, name)
+        for path in package.rglob("*.py")
+        for name in re.findall(r"\.(appending|post)\(", path.read_text())
+    }
+    assert uses == {("ledger_writer.py", "appending"), ("audit_trail.py", "post")}
 
 
 @pytest.fixture
@@ -343,10 +365,15 @@ class LosesAnswer:
 
 
 async def test_a_line_whose_commit_went_unanswered_is_there_once(place: Place, tenant: Tenant) -> None:
+    async def nothing(conn: AsyncConnection[Any]) -> None:
+        pass
+
     loses = LosesAnswer()
     async with Database(place.operator, observer=loses) as database, desk_on(database) as desk:
         for line in numbered(3):
             desk.trail.note(tenant.organization_id, line)
+        with pytest.raises(DatabaseUnavailable):
+            await desk.writer.write(tenant.organization_id, nothing)
         await desk.until_written()
         assert loses.lost == 1
         assert await requests(database, tenant) == ["r-0", "r-1", "r-2"]

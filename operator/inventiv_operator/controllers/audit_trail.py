@@ -4,8 +4,8 @@
 
 Such a line tells what has happened already, so it must neither hold up what comes next nor be undone with it.
 It waits in memory for the transaction that what comes next needs anyway, mostly some milliseconds. With the
-database away it waits longer, and is tried again. A process that does not lead any more (B7) still has to
-tell what it did: its lines go by a transaction without the fence, which may do nothing but append.
+database away it waits longer, and is tried again. A process that does not lead any more (B7) still tells what
+it did: see `LedgerWriter.post`.
 
 What can never be written, or finds no room, is counted and told to the operator's own log, whole.
 """
@@ -29,7 +29,7 @@ from inventiv_operator.domain.ids import CredentialId, OrganizationId
 from inventiv_operator.runtime.audit_metrics import AuditMetrics
 from inventiv_operator.scaleway.observer import SentWrite
 from inventiv_operator.store import audit
-from inventiv_operator.store.errors import DatabaseUnavailable, Fenced
+from inventiv_operator.store.errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,6 @@ class AuditTrail:
         self._writer = writer
         self._metrics = metrics
         self._backlogs: dict[OrganizationId, _Backlog] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[OrganizationId, asyncio.TimerHandle] = {}
         self._changed = asyncio.Event()
         self._waiting = 0
@@ -109,9 +108,6 @@ class AuditTrail:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         for organization_id, backlog in list(self._backlogs.items()):
             for line in backlog.lines:
                 self._drop(organization_id, line, why="the process ended before it could be written")
@@ -150,25 +146,10 @@ class AuditTrail:
         match done.exception():
             case None:
                 self._written(organization_id, backlog)
-            case Fenced():
-                task = asyncio.create_task(self._unfenced(organization_id, backlog), name="audit trail")
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
             case DatabaseUnavailable():
                 self._retry(organization_id, backlog)
             case error:
                 self._refused(organization_id, backlog, why=str(error))
-
-    async def _unfenced(self, organization_id: OrganizationId, backlog: _Backlog) -> None:
-        try:
-            async with self._services.db.appending(organization_id) as conn:
-                await self._operation(organization_id, backlog)(conn)
-        except DatabaseUnavailable:
-            self._retry(organization_id, backlog)
-        except Exception as error:  # noqa: BLE001 (told, and counted)
-            self._refused(organization_id, backlog, why=str(error))
-        else:
-            self._written(organization_id, backlog)
 
     # -- how it ended ----------------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ rollback.
 class _Pending:
     operation: Operation
     done: asyncio.Future[None]
+    is_posted: bool
 
 
 class LedgerWriter:
@@ -56,19 +57,27 @@ class LedgerWriter:
             Conflict: of this operation alone; those that shared its transaction are not touched by it.
             DatabaseUnavailable: the outcome is unknown.
         """
-        await self.post(organization_id, operation)
+        await self._add(organization_id, operation, is_posted=False)
 
     def post(self, organization_id: OrganizationId, operation: Operation) -> asyncio.Future[None]:
-        """Have it written with the next transaction of this organization, in the order of the calls.
+        """Have a line of the audit log written with the next transaction of this organization.
 
-        The future says how that ended, as `write` would; a flush that is cancelled cancels it.
+        It tells what has happened already, so it is written whoever leads: in a transaction without the fence
+        where no other write comes along, or those that do are fenced (docs/decisions/0016). The future says
+        how that ended; a flush that is cancelled cancels it.
         """
-        pending = _Pending(operation=operation, done=asyncio.get_running_loop().create_future())
+        return self._add(organization_id, operation, is_posted=True)
+
+    def _add(
+        self, organization_id: OrganizationId, operation: Operation, *, is_posted: bool
+    ) -> asyncio.Future[None]:
+        done = asyncio.get_running_loop().create_future()
+        pending = _Pending(operation=operation, done=done, is_posted=is_posted)
         self._waiting.setdefault(organization_id, []).append(pending)
         if organization_id not in self._flushes:
             flush = asyncio.create_task(self._flush(organization_id), name="ledger writer")
             self._flushes[organization_id] = flush
-        return pending.done
+        return done
 
     async def close(self) -> None:
         """Cut what is still being written; after everybody who writes has ended."""
@@ -101,7 +110,11 @@ class LedgerWriter:
             for pending in batch:
                 pending.done.cancel()
             raise
-        except (Fenced, DatabaseUnavailable) as error:
+        except Fenced as error:
+            posted = [pending for pending in batch if pending.is_posted]
+            _fail([pending for pending in batch if not pending.is_posted], error)
+            await self._commit(organization_id, posted)
+        except DatabaseUnavailable as error:
             _fail(batch, error)
         except Exception as error:  # noqa: BLE001 (handed to the one whose error it is)
             if len(batch) == 1:
@@ -111,14 +124,15 @@ class LedgerWriter:
             for pending in batch:
                 await self._commit(organization_id, [pending])
         else:
-            for pending in batch:
-                if not pending.done.done():
-                    pending.done.set_result(None)
+            _succeed(batch)
 
     async def _transaction(self, organization_id: OrganizationId, batch: list[_Pending]) -> None:
         if not batch:
             return
-        async with self._services.writing(organization_id) as conn:
+        services = self._services
+        is_fenced = not all(pending.is_posted for pending in batch)
+        door = services.writing(organization_id) if is_fenced else services.db.appending(organization_id)
+        async with door as conn:
             for pending in batch:
                 await pending.operation(conn)
 
@@ -127,3 +141,9 @@ def _fail(batch: list[_Pending], error: Exception) -> None:
     for pending in batch:
         if not pending.done.done():
             pending.done.set_exception(error)
+
+
+def _succeed(batch: list[_Pending]) -> None:
+    for pending in batch:
+        if not pending.done.done():
+            pending.done.set_result(None)
