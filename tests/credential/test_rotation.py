@@ -151,9 +151,10 @@ async def bad_candidate(bench: Bench) -> TestKey:
 
 async def test_a_refused_candidate_does_not_make_the_stored_key_look_refused(bench: Bench) -> None:
     await bad_candidate(bench)
-    await bench.pass_for(900.0)
-    row = await bench.row()
-    assert (row.ready, row.reason, row.rejected_at) == (False, "CredentialRejected", None)
+    for _ in range(2):
+        row = await bench.row()
+        assert (row.ready, row.reason, row.rejected_at) == (False, "CredentialRejected", None)
+        await bench.pass_for(900.0)
     assert await bench.access.provider_for(row.organization_id, row.id)
     assert "earlier key stays in use" in bench.said()[2]
 

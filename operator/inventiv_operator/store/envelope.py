@@ -71,4 +71,7 @@ def _open(key: bytes, sealed: bytes, associated: bytes) -> bytes:
     try:
         return AESGCM(key).decrypt(nonce, body, associated)
     except InvalidTag:
-        raise DecryptionFailed("a stored secret was altered, or belongs to another row") from None
+        raise DecryptionFailed(
+            "a stored secret was altered, or belongs to another row; restore the row from a backup, or have a"
+            " new key put in its place"
+        ) from None

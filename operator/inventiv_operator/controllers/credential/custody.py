@@ -258,15 +258,7 @@ class Custody:
         tried = self._tried.get(row.id)
         due_s = self._schedule.due_in_s(row.id, Role.OFFERED, offer.key, turn=_watch(offer).turn, age_s=None)
         if tried is None or due_s <= 0:
-            cloud = self._access.candidate(row, _secrets(row, offer))
-            found = await self._ask(
-                cloud,
-                row,
-                offer.zones,
-                offer.place,
-                scaleway_organization=offer.scaleway_organization,
-                known_end=None,
-            )
+            found = await self._ask_offered(row, offer)
             if found.finding is Finding.VALID:
                 state = await self._take(row, offer, found)
                 if state is not None:
@@ -288,12 +280,21 @@ class Custody:
             self._schedule.due_in_s(row.id, Role.OFFERED, offer.key, turn=turn, age_s=None) > 0
         ):
             return None
-        cloud = self._access.candidate(row, _secrets(row, offer))
-        found = await self._ask(cloud, row, offer.zones, offer.place, known_end=None)
+        found = await self._ask_offered(row, offer)
         state = await self._take(row, offer, found) if found.finding is Finding.VALID else None
         if state is None:
             self._again_in_s(row, Role.OFFERED, found)
         return state
+
+    async def _ask_offered(self, row: CredentialRow, offer: Offer) -> Validation:
+        return await self._ask(
+            self._access.candidate(row, _secrets(row, offer)),
+            row,
+            offer.zones,
+            offer.place,
+            scaleway_organization=offer.scaleway_organization,
+            known_end=None,
+        )
 
     async def _take(self, row: CredentialRow, offer: Offer, found: Validation) -> KeyState | None:
         """None: the project is somebody else's."""

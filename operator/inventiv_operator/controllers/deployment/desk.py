@@ -80,7 +80,8 @@ class Desk:
         except CredentialWithheld as error:
             return Refused(reason=str(error.condition), message=str(error))
         except (KeyUnavailable, DecryptionFailed) as error:
-            return Refused(reason="CredentialNotReady", message=str(error))
+            message = f"the stored key of {credential.title} cannot be read: {error}"
+            return Refused(reason="CredentialNotReady", message=message)
 
     def new_pass(
         self, cloud: Cloud, snapshot: DeploymentLedger, *, key: Key, record: StartRecord, deadline_s: float

@@ -18,6 +18,7 @@ from inventiv_operator.domain.ledger import (
     DeploymentState,
     InstanceState,
     Resource,
+    ResourceKind,
     ResourceState,
 )
 from inventiv_operator.domain.verdict import Standing, Verdict
@@ -31,6 +32,7 @@ STUCK_AFTER_S = 900.0
 """A deletion that has been under way for so long needs a person; it goes on all the same."""
 STUCK = "DeletionStuck"
 SHOWN = 8
+DEAREST_FIRST = tuple(ResourceKind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +172,7 @@ def _next(result: PassResult) -> tuple[float, str, str]:
 def _summary(rows: Sequence[Resource]) -> str:
     parts = [
         f"{row.kind} {row.provider_ref or '(id not known yet)'} in {row.zone}"
-        for row in rows
+        for row in sorted(rows, key=lambda row: DEAREST_FIRST.index(row.kind))
         if row.state in OPEN_STATES
     ]
     shown = ", ".join(parts[:SHOWN])
