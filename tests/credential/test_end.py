@@ -103,19 +103,20 @@ async def test_a_refused_key_is_said_with_the_two_ways_on(bench: Bench) -> None:
 
 
 async def test_an_answer_to_an_annotation_is_never_cut_off(bench: Bench) -> None:
-    names = [f"{letter * 60}" for letter in "abcdef"]
+    names = [letter * 63 for letter in "abcdef"]
     await made_with(bench, *names)
     for key in list(bench.world.identity.keys):
         bench.world.identity.remove_key(key.access_key)
     await bench.pass_for(900.0)
     delete(bench)
-    bench.cluster.put(
-        CREDENTIAL, bench.name, "scaleway", metadata={"annotations": {"inventiv.io/abandon": str(uuid4())}}
-    )
+    other = str(uuid4())
+    annotations = {"inventiv.io/abandon": other, "inventiv.io/release-freeze": other}
+    bench.cluster.put(CREDENTIAL, bench.name, "scaleway", metadata={"annotations": annotations})
     await bench.settle_credential()
     message = bench.said()[2]
-    assert len(message) <= 1024
-    assert "status.credentialID" in message[-200:]
+    assert len(message) == 1024
+    assert "…; the annotation inventiv.io/release-freeze has no effect" in message
+    assert message.endswith(f"found {other}")
 
 
 # -- what is destroyed in the end ----------------------------------------------------------------------------
