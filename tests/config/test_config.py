@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from inventiv_operator.config import ConfigError, OperatorSettings, given_without_effect, load_settings
+from provider_parts import another_tenant
 
 URL = "postgresql://operator:hunter2@db:5432/inventiv"
 
@@ -102,13 +103,16 @@ def test_a_flag_wins_over_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings(overrides={"http_port": 0, "log_level": None}).http_port == 0
 
 
-def test_T3_nothing_but_our_own_variables_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_T3_nothing_but_our_own_variables_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = load_settings()
+    another_tenant.put_everywhere(monkeypatch, tmp_path)
     for name in ("DATABASE_URL", "SCALEWAY_API_URL", "SCW_API_URL", "SETTLE_S", "HTTPS_PROXY", "PGHOST"):
         monkeypatch.setenv(name, "http://evil.example:1")
     settings = load_settings()
     assert settings.database_url.get_secret_value() == URL
     assert settings.scaleway_api_url == "https://api.scaleway.com"
     assert settings.https_proxy_url is None
+    assert settings == before
 
 
 def test_S3_a_seed_directory_may_be_mounted_later(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,13 +6,14 @@ from local_stack import state as states
 from local_stack.parts import operator_environment
 from local_stack.site import Site
 from local_stack.state import Outside
+from provider_parts import another_tenant
 
 
 def environment(tmp_path: Path, *, scaleway_url: str, **operator_settings: str) -> dict[str, str]:
     site = Site(
         directory=tmp_path,
         state=states.new_state(outside=Outside()),
-        environ={"SCW_SECRET_KEY": "x", "SCALEWAY_PROJECT_ID": "y"},
+        environ={**another_tenant.VARIABLES, "HOME": str(tmp_path), "SCW_CONFIG_PATH": str(tmp_path / "c")},
         programs={},
         operator_settings=operator_settings,
     )

@@ -26,6 +26,7 @@ from inventiv_operator.scaleway.errors import (
     Unavailable,
 )
 from inventiv_operator.scaleway.factory import ClientFactory
+from provider_parts import another_tenant
 from provider_parts.clients import ACCESS_KEY, PROJECT, SECRET, ZONE, client_of
 from provider_parts.socket_server import Script, http, says, says_nothing, socket_server
 
@@ -242,8 +243,7 @@ async def test_T3_nothing_in_the_environment_changes_where_a_call_goes_or_what_i
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.setenv("NETRC", str(netrc))
-    monkeypatch.setenv("SCW_SECRET_KEY", "99999999-9999-9999-9999-999999999999")
-    monkeypatch.setenv("SCW_API_URL", "http://127.0.0.1:1")
+    another_tenant.put_everywhere(monkeypatch, tmp_path)
     group = b'{"security_group": {"id": "%s", "name": "g", "project": "%s"}}' % (
         REF.encode(),
         PROJECT.encode(),
@@ -256,7 +256,8 @@ async def test_T3_nothing_in_the_environment_changes_where_a_call_goes_or_what_i
         request = server.requests[0]
     assert f"X-Auth-Token: {SECRET}" in request
     assert "Authorization" not in request
-    assert "99999999" not in request
+    for text in (another_tenant.SECRET, another_tenant.ACCESS_KEY, another_tenant.PROJECT):
+        assert text not in request
 
 
 async def test_a_proxy_is_used_when_it_is_configured_and_its_password_is_not_told() -> None:
