@@ -48,8 +48,8 @@ async def organization_row(at: SeedBench, name: str = "") -> OrganizationRow:
 async def test_S3_the_default_organization_gets_a_credential_without_an_object(
     at: SeedBench, premises: Premises
 ) -> None:
-    scaleway = "77777777-2222-4333-8444-555555555555"
     key = at.new_key()
+    scaleway = at.bench.project_id  # of a default project Scaleway's organization has the id
     at.write(key, organization_id=scaleway)
     at.put_organization()
     await at.settle()

@@ -180,11 +180,29 @@ async def test_S3_files_of_another_project_change_nothing(
     assert at.bench.calls() == calls
 
 
-async def test_S3_a_candidate_of_another_project_freezes_nothing(at: SeedBench) -> None:
+async def test_S3_a_wrong_scaleway_organization_is_said_without_a_value(
+    at: SeedBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = str(uuid4())
+    at.write(at.new_key(), organization_id=wrong)
+    at.put_organization()
+    await at.settle()
+    assert at.said()[:2] == (False, "ProjectMismatch")
+    [warning] = warnings_in(caplog)
+    assert "file organization_id of the seed directory names another" in warning
+    assert wrong not in warning
+
+
+async def test_S3_a_candidate_of_another_project_freezes_nothing(
+    at: SeedBench, caplog: pytest.LogCaptureFixture
+) -> None:
     old = await at.seeded()
     at.write(at.new_key(project_id=str(uuid4())))
     await at.pass_for(60.0)
     assert at.said()[1] == "ProjectMismatch"
+    [warning] = warnings_in(caplog)
+    assert "file project_id of the seed directory names another" in warning
+    assert at.bench.project_id not in warning
     row = await at.row()
     assert row is not None
     assert row.frozen_reason == ""

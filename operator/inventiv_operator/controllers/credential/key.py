@@ -36,11 +36,21 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPlace:
-    """Where key and project are written down, in the words of a message to whoever can change them."""
+    """Where key and project are written down, in the words of a message to whoever can change them.
+
+    `shows_values`: what is written there may be repeated; in a file there may be anything.
+    """
 
     key: str
     project: str
     organization: str
+    shows_values: bool = True
+
+    def the_project(self, project_id: str) -> str:
+        return f"project {project_id}" if self.shows_values else f"the project of {self.project}"
+
+    def says_otherwise(self, where: str, value: str | None) -> str:
+        return f"{where} is {value}" if self.shows_values else f"{where} names another"
 
 
 IN_SECRET = KeyPlace(key="the Secret", project="spec.projectID", organization="spec.organizationID")

@@ -85,8 +85,10 @@ async def validate(
         return Validation(
             finding=Finding.ELSEWHERE,
             reason=Reason.PROJECT_MISMATCH,
-            message=f"project {project_id} is of Scaleway organization {result.scaleway_organization}, but"
-            f" {place.organization} is {scaleway_organization}: correct it, or leave it out",
+            message=f"{place.the_project(project_id)} is of Scaleway organization"
+            f" {result.scaleway_organization}, but"
+            f" {place.says_otherwise(place.organization, scaleway_organization)}:"
+            " correct it, or leave it out",
         )
     if result.verdict is Verdict.HELD:
         return await _held(cloud, project_id, known_end=known_end, now=clock.now(), place=place)
@@ -125,15 +127,16 @@ async def _broken(cloud: Cloud, result: ControlResult, project_id: ProjectId, pl
         return Validation(
             finding=Finding.ELSEWHERE,
             reason=Reason.PROJECT_MISMATCH,
-            message=f"the key's project is {facts.default_project_id}, but {place.project} is {project_id};"
-            f" put a key of that project into {place.key} ({result.message})",
+            message=f"the key's project is {facts.default_project_id}, but"
+            f" {place.says_otherwise(place.project, project_id)}; put a key of that project into {place.key}"
+            f" ({result.message})",
         )
     if result.reason == Reason.PERMISSION_DENIED:
         return Validation(finding=Finding.DENIED, reason=Reason.PERMISSION_DENIED, message=_denied(result))
     return Validation(
         finding=Finding.ELSEWHERE,
         reason=Reason.PROJECT_MISMATCH,
-        message=f"the key does not see project {project_id}: {result.message}",
+        message=f"the key does not see {place.the_project(project_id)}: {result.message}",
     )
 
 

@@ -34,6 +34,7 @@ PLACE: Final = KeyPlace(
     key=f"the files {ACCESS_KEY} and {SECRET_KEY} of the seed directory",
     project=f"file {PROJECT_ID} of the seed directory",
     organization=f"file {ORGANIZATION_ID} of the seed directory",
+    shows_values=False,
 )
 _READINGS: Final = 5
 """How often a directory that changes meanwhile is read before it is said so."""
