@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from controllers.deployment.conftest import Rig
+from controllers.deployment.conftest import NAME, Rig
 from inventiv_operator.domain.ids import CredentialId, ProjectId
 from inventiv_operator.store import credentials, organizations, seeded, settings
 from inventiv_operator.store.keyring import KeyringFile
@@ -62,6 +62,8 @@ async def test_S3_it_goes_to_ready_and_to_nothing(rig: Rig) -> None:
     rig.apply()
     await rig.until_ready()
     assert rig.status["credentialName"] == "seeded"
+    said = rig.kube.condition(rig.tenant.namespace, NAME, "CredentialReady")
+    assert said["message"].startswith("the organization's seeded credential is ready")
     snapshot = await rig.ledger()
     assert snapshot.deployment.credential_id == credential_id
     assert {resource.credential_id for resource in snapshot.resources} == {credential_id}

@@ -273,6 +273,6 @@ def _said_credential(facts: StatusFacts) -> Said:
         type=ConditionType.CREDENTIAL_READY,
         status=ConditionStatus.TRUE if ready else ConditionStatus.FALSE,
         reason=reason,
-        message=f"ProviderCredential {credential.name} is {'ready' if ready else 'not ready'}"
+        message=f"{credential.title} is {'ready' if ready else 'not ready'}"
         + (f": {credential.frozen_reason}" if frozen else ""),
     )
