@@ -212,7 +212,9 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk_on(db: Database, *, close_within_s: float = 5.0) -> AsyncIterator[Desk]:
+async def desk_on(
+    db: Database, *, close_within_s: float = 5.0, first_retry_s: float = 0.02
+) -> AsyncIterator[Desk]:
     leader, registry = Leader(), CollectorRegistry()
     services = Services(
         db=db,
@@ -222,7 +224,7 @@ async def desk_on(db: Database, *, close_within_s: float = 5.0) -> AsyncIterator
         installation_id=InstallationId(UUID(int=1)),
     )
     writer = LedgerWriter(services)
-    trail = AuditTrail(services, writer=writer, metrics=AuditMetrics(registry), first_retry_s=0.02)
+    trail = AuditTrail(services, writer=writer, metrics=AuditMetrics(registry), first_retry_s=first_retry_s)
     try:
         yield Desk(trail=trail, writer=writer, leader=leader, registry=registry)
     finally:
@@ -291,11 +293,12 @@ async def test_B7_who_does_not_lead_any_more_still_tells_what_it_did(db: Databas
     async def write(conn: AsyncConnection[Any]) -> None:
         done.append("written")
 
-    async with desk_on(db) as desk:
+    async with desk_on(db, first_retry_s=3600.0) as desk:  # it needs none
         desk.trail.note(tenant.organization_id, LINE)
         desk.leader.leads = False
         with pytest.raises(Fenced):
             await desk.writer.write(tenant.organization_id, write)
+        await desk.until_written()
         desk.trail.note(tenant.organization_id, replace(LINE, request_id="r-2"))
     assert await requests(db, tenant) == ["r-1", "r-2"]
     assert desk.dropped() == 0
@@ -404,6 +407,7 @@ async def test_what_finds_no_room_and_what_the_end_cuts_off_is_told_whole(
         async with desk_on(far, close_within_s=0.05) as desk:
             for line in numbered(5):
                 desk.trail.note(tenant.organization_id, line)
+            assert desk.dropped() == 2
             for line in numbered(3):
                 desk.trail.note(other.organization_id, line)
             assert desk.dropped() == 3

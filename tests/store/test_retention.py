@@ -288,11 +288,26 @@ async def test_two_at_once_do_not_wait_for_each_other(own: Database, led: Place)
     assert await prune_all(own)
 
 
-_STEPS = {
-    "action_logs": "at < now() - interval '9 years'",
-    "cloud_resources": "state IN ('absent', 'released', 'abandoned')"
-    " AND changed_at < now() - interval '9 years'",
-}
+_SEARCHES = (
+    ("action_logs", "action_logs_at", "at < now() - interval '9 years'"),
+    (
+        "cloud_resources",
+        "cloud_resources_final",
+        "state IN ('absent', 'released', 'abandoned') AND changed_at < now() - interval '9 years'",
+    ),
+)
+_FOREIGN_KEYS_WITHOUT_INDEX = """
+SELECT c.conrelid::regclass::text,
+       array(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k(n, i)
+             JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.n ORDER BY k.i)
+FROM pg_constraint c
+WHERE c.contype = 'f' AND c.connamespace = 'public'::regnamespace AND NOT EXISTS (
+    SELECT FROM pg_index i
+    WHERE i.indrelid = c.conrelid
+      AND (i.indkey[0] = c.conkey[cardinality(c.conkey)] OR (i.indkey::smallint[])[0:1] @> c.conkey)
+      AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) LIKE '%IS NOT NULL%')
+)
+"""
 
 
 async def test_finding_what_is_old_does_not_go_through_everything(own: Database, led: Place) -> None:
@@ -312,21 +327,17 @@ async def test_finding_what_is_old_does_not_go_through_everything(own: Database,
             values,
         )
         conn.execute("ANALYZE")
-        for table, condition in _STEPS.items():
+        for table, index, condition in _SEARCHES:
             plan = conn.execute(
                 f"EXPLAIN DELETE FROM {table} d WHERE d.ctid IN"
                 f" (SELECT x.ctid FROM {table} x WHERE {condition} LIMIT 1000)".encode()
             ).fetchall()
             text = "\n".join(row[0] for row in plan)
+            assert index in text, text
             assert "Seq Scan" not in text, text
-        unindexed = conn.execute(
-            "SELECT c.conrelid::regclass::text, c.conname FROM pg_constraint c"
-            " WHERE c.contype = 'f' AND c.connamespace = 'public'::regnamespace"
-            " AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.conrelid"
-            "   AND i.indkey[0] = ANY (c.conkey)"
-            "   AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) LIKE '%IS NOT NULL%'))"
-        ).fetchall()
-    assert unindexed == []
+        unindexed = conn.execute(_FOREIGN_KEYS_WITHOUT_INDEX.encode()).fetchall()
+    # The few settings of one organization are found by another index.
+    assert unindexed == [("provider_settings", ["organization_id", "key_version"])]
 
 
 # -- the loop -----------------------------------------------------------------------------------------------

@@ -42,8 +42,7 @@ class Retention:
         """Prune for ever, while this process leads; what cannot be done now is done next time."""
         while True:
             await self._clock.sleep(INTERVAL_S * (0.5 + self._jitter()))
-            if is_leader():
-                await self.prune(is_leader=is_leader)
+            await self.prune(is_leader=is_leader)
 
     async def prune(self, *, is_leader: Callable[[], bool]) -> None:
         """Batch after batch, until nothing is left to remove. A database that is away puts it off."""
