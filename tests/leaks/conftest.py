@@ -31,6 +31,8 @@ from scaleway_simulator.world import World
 
 NAME = "llama"
 ZONE = "fr-par-2"
+KNOWN = [("known", "server"), ("known", "volume"), ("known", "security_group")]
+OURS = [f"inventiv-installation={INSTALLATION}"]
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], JumpingLoop]]:
