@@ -1,12 +1,15 @@
 """A bench with a seed directory, on a database of its own: the default is one for the whole installation."""
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from inventiv_operator.controllers.seeding.opening import SeedOpening
 from inventiv_operator.controllers.sweeps.terminator import seeded_key
@@ -30,6 +33,21 @@ def write_seed(directory: Path, *, key: TestKey, project_id: str, **more: str) -
     files = {"project_id": project_id, "access_key": key.access_key, "secret_key": key.secret_key, **more}
     for name, text in files.items():
         (directory / name).write_text(f"{text}\n")
+
+
+def rows(premises: Premises, statement: str) -> list[dict[str, Any]]:
+    """Past row-level security."""
+    with psycopg.connect(premises.place.superuser, row_factory=dict_row) as conn:
+        return conn.execute(statement.encode()).fetchall()
+
+
+def credentials_in(premises: Premises) -> list[dict[str, Any]]:
+    return rows(premises, "SELECT * FROM providers ORDER BY created_at")
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    found = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    return [message for message in found if message.startswith("seeding")]
 
 
 @dataclass(slots=True, kw_only=True)

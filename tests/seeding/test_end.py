@@ -12,8 +12,7 @@ from inventiv_operator.kube.kinds import ORGANIZATION
 from inventiv_operator.store import ledger
 from inventiv_operator.store.errors import MissingProviderCredentials
 from rig.fixtures import Premises
-from seeding.conftest import SeedBench
-from seeding.test_filling import credentials_in, rows
+from seeding.conftest import SeedBench, credentials_in, rows
 from tenant_rig.bench import STEP_S
 
 DAY_S = QUARANTINE.total_seconds()

@@ -1,41 +1,17 @@
 """S3: the default organization's credential is filled from the files, once, and nobody else's ever."""
 
 import asyncio
-import logging
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
-from psycopg.rows import dict_row
 
 from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.domain.ledger import OrganizationRow
 from inventiv_operator.kube.errors import Unavailable
 from inventiv_operator.kube.kinds import CREDENTIAL, NAMESPACE
 from inventiv_operator.store import organizations
-from inventiv_operator.store.keyring import new_keyring_file
 from rig.fixtures import Premises
-from seeding.conftest import SeedBench
-from seeding.test_directory import FAULTS
-from tenant_rig.bench import TestKey, bench_on
-
-
-def rows(premises: Premises, statement: str) -> list[dict[str, Any]]:
-    """Past row-level security."""
-    with psycopg.connect(premises.place.superuser, row_factory=dict_row) as conn:
-        return conn.execute(statement.encode()).fetchall()
-
-
-def credentials_in(premises: Premises) -> list[dict[str, Any]]:
-    return rows(premises, "SELECT * FROM providers ORDER BY created_at")
-
-
-def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
-    found = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
-    return [message for message in found if message.startswith("seeding")]
+from seeding.conftest import SeedBench, credentials_in, rows
+from tenant_rig.bench import bench_on
 
 
 async def organization_row(at: SeedBench, name: str = "") -> OrganizationRow:
@@ -140,15 +116,18 @@ async def test_S3_an_object_in_somebody_elses_namespace_is_not_its_credential(at
     await at.seeded()
 
 
-async def test_an_api_server_that_does_not_list_fills_nothing(at: SeedBench, premises: Premises) -> None:
-    at.write(at.new_key())
+async def test_S3_while_nobody_can_say_whether_there_is_an_object_nothing_is_filled(
+    at: SeedBench, premises: Premises
+) -> None:
     at.put_organization()
-    at.bench.cluster.errors["list"] = Unavailable("away")  # of the waking of what is in the namespace
-    with pytest.raises(Unavailable):
-        await at.settle()
-    await at.bench.settle_organization()
+    await at.settle()  # its namespace is claimed
+    at.write(at.new_key())
     at.bench.cluster.errors["list"] = Unavailable("away")
-    assert len(credentials_in(premises)) == 1
+    with pytest.raises(Unavailable):
+        await at.bench.settle_organization()
+    assert credentials_in(premises) == []
+    await at.settle()
+    assert at.said()[:2] == (True, "Ready")
 
 
 async def test_S3_filled_once_whatever_is_repeated(at: SeedBench, premises: Premises) -> None:
@@ -211,204 +190,3 @@ async def test_S3_it_is_told_in_the_audit_log_without_the_secret(at: SeedBench, 
     assert line["detail"]["accessKey"] == key.access_key
     assert line["detail"]["credentialID"] == at.status()["credentialID"]
     assert key.secret_key not in str(rows(premises, "SELECT * FROM action_logs"))
-
-
-# -- what goes wrong ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("spoil", "reason", "says"), FAULTS)
-async def test_S3_a_fault_is_one_warning_and_the_operator_goes_on(
-    at: SeedBench,
-    premises: Premises,
-    caplog: pytest.LogCaptureFixture,
-    spoil: Callable[[Any], None],
-    reason: str,
-    says: str,
-) -> None:
-    key = at.new_key()
-    at.write(key)
-    spoil(at.directory)
-    at.put_organization()
-    for _ in range(3):
-        result = await at.settle()
-    [warning] = warnings_in(caplog)
-    assert str(at.directory) in warning
-    assert says in warning
-    assert at.said()[:2] == (False, reason)
-    assert says in at.said()[2]
-    assert credentials_in(premises) == []
-    assert at.bench.said_of_organization()[:2] == ("True", "Ready")
-    assert result.requeue_after_s is not None
-    assert result.requeue_after_s <= 30.0
-    (at.directory / "organization_id").unlink(missing_ok=True)
-    for file in list(at.directory.iterdir()):
-        if file.name == "access_key":
-            file.rmdir() if file.is_dir() and not file.is_symlink() else file.unlink()
-    at.write(key)
-    await at.settle()
-    assert at.said()[:2] == (True, "Ready")
-
-
-async def test_S3_a_directory_that_is_mounted_later(at: SeedBench, caplog: pytest.LogCaptureFixture) -> None:
-    at.put_organization()
-    await at.settle()
-    assert warnings_in(caplog) == [f"seeding: seed directory {at.directory} does not exist"]
-    at.write(at.new_key())
-    await at.settle()
-    assert at.said()[:2] == (True, "Ready")
-    assert len(warnings_in(caplog)) == 1
-
-
-async def test_S3_a_warning_is_repeated_only_when_it_changes(
-    at: SeedBench, caplog: pytest.LogCaptureFixture
-) -> None:
-    key = at.new_key()
-    at.write(key)
-    (at.directory / "access_key").unlink()
-    at.put_organization()
-    await at.pass_for(300.0)
-    assert len(warnings_in(caplog)) == 1
-    (at.directory / "secret_key").unlink()
-    await at.pass_for(300.0)
-    assert len(warnings_in(caplog)) == 2
-    at.write(key)
-    await at.settle()
-    at.take_files_away()
-    await at.settle()
-    assert len(warnings_in(caplog)) == 3
-
-
-async def test_S3_a_refused_key_is_one_warning_about_the_files(
-    at: SeedBench, caplog: pytest.LogCaptureFixture
-) -> None:
-    key = TestKey()
-    at.write(key)
-    at.put_organization()
-    await at.pass_for(900.0)
-    [warning] = warnings_in(caplog)
-    assert str(at.directory) in warning
-    assert "the files access_key and secret_key" in warning
-    assert at.said()[:2] == (False, "CredentialRejected")
-    assert "projectID" not in at.status()  # it was never proven, so it may be anything
-    another = TestKey()
-    at.write(another)
-    await at.pass_for(60.0)
-    assert len(warnings_in(caplog)) == 2
-    at.write(at.new_key())
-    await at.pass_for(60.0)
-    assert at.said()[:2] == (True, "Ready")
-    for value in (key.secret_key, another.secret_key, at.bench.project_id):
-        assert value not in " ".join(warnings_in(caplog))
-
-
-async def test_S3_a_project_of_another_organization_is_said_and_never_asked_about(
-    at: SeedBench, premises: Premises, caplog: pytest.LogCaptureFixture
-) -> None:
-    await at.bench.made()
-    calls = at.bench.calls()
-    at.write(at.new_key())
-    at.put_organization("platform")
-    await at.settle("platform")
-    await at.settle("platform")
-    assert at.said("platform")[:2] == (False, "ProjectConflict")
-    [warning] = warnings_in(caplog)
-    assert str(at.directory) in warning
-    assert "file project_id" in warning
-    assert at.bench.project_id not in warning
-    assert [row["name"] for row in credentials_in(premises)] == ["scaleway"]
-    assert at.bench.calls() == calls
-
-
-async def test_S3_a_project_that_another_one_proves_first_is_said_too(
-    at: SeedBench, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The credential is there already, and was not proven yet."""
-    key = at.new_key()
-    at.write(key)
-    at.put_organization("platform")
-    at.bench.fault("status", "security_groups", status=503, times=None)
-    await at.settle("platform")
-    assert at.said("platform")[0] is False
-    at.bench.world.faults.clear()
-    await at.bench.made_with(at.new_key())
-    caplog.clear()
-    await at.bench.clock.sleep(60.0)
-    await at.settle("platform")
-    assert at.said("platform")[:2] == (False, "ProjectConflict")
-    assert "spec.projectID" not in at.said("platform")[2]
-    assert any("file project_id" in warning for warning in warnings_in(caplog))
-
-
-async def test_S3_a_wrong_project_that_was_never_proven_can_be_corrected(at: SeedBench) -> None:
-    key = at.new_key()
-    at.write(key, project_id="99999999-2222-4333-8444-555555555555")
-    at.put_organization()
-    await at.pass_for(200.0)
-    assert at.said()[0] is False
-    wrong = await at.row()
-    at.write(key)
-    await at.pass_for(60.0)
-    assert at.said()[:2] == (True, "Ready")
-    right = await at.row()
-    assert wrong is not None
-    assert right is not None
-    assert (right.id != wrong.id, right.project_id) == (True, at.bench.project_id)
-
-
-async def test_S3_a_keyring_without_the_key_is_a_warning(
-    at: SeedBench, premises: Premises, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The organization has a data key already, of a credential before."""
-    await at.bench.made()
-    at.bench.cluster.delete(CREDENTIAL, at.bench.name, "scaleway")
-    await at.bench.settle_credential()
-    at.write(at.new_key())
-    other = tmp_path / "keyring.json"
-    keyring = new_keyring_file(other)
-    other.write_text(other.read_text().replace(f'"{keyring.primary_id}"', '"k9"'))
-    async with bench_on(replace(premises, keyring=other), seed_dir=at.directory) as bench:
-        bench.cluster.put(NAMESPACE, "", at.bench.name)
-        bench.put_organization(at.bench.name, default=True, namespaces=[])
-        await bench.settle_organization(at.bench.name)
-        await bench.settle_organization(at.bench.name)
-    [warning] = warnings_in(caplog)
-    assert f"seed directory {at.directory}" in warning
-    assert "the keyring lacks key k1" in warning
-
-
-async def test_S3_T7_no_secret_reaches_a_log_a_status_or_an_event(
-    at: SeedBench, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Good and bad keys, whole and broken files, at DEBUG."""
-    caplog.set_level(logging.DEBUG)
-    secrets = [TestKey() for _ in range(3)]
-    at.write(secrets[0])
-    at.put_organization()
-    await at.settle()
-    at.bench.admit(secrets[1])
-    at.write(secrets[1])
-    await at.pass_for(60.0)
-    (at.directory / "project_id").write_text(secrets[2].secret_key[:30])
-    (at.directory / "access_key").write_text(secrets[2].secret_key)
-    await at.pass_for(60.0)
-    seen = " ".join(
-        (
-            *(f"{record.getMessage()} {record.__dict__}" for record in caplog.records),
-            str(at.bench.cluster.events),
-            str(at.status()),
-        )
-    )
-    assert "seeding" in seen
-    for key in secrets:
-        assert key.secret_key not in seen
-        assert key.secret_key[:30] not in seen
-
-
-async def test_S3_the_organization_says_so_in_an_event_when_it_stops_being_ready(at: SeedBench) -> None:
-    key = await at.seeded()
-    assert not [e for e in at.bench.cluster.events if e["type"] == "Warning"]
-    at.bench.world.identity.remove_key(key.access_key)
-    await at.pass_for(1300.0)
-    [event] = [e for e in at.bench.cluster.events if e["type"] == "Warning"]
-    assert (event["reason"], event["regarding"]["kind"]) == ("CredentialRejected", "Organization")
-    assert "seeded credential" in event["note"]

@@ -15,8 +15,7 @@ from inventiv_operator.runtime.queue import Key
 from inventiv_operator.store import claims
 from inventiv_operator.store.keyring import new_keyring_file
 from rig.fixtures import Premises
-from seeding.conftest import SeedBench
-from seeding.test_filling import warnings_in
+from seeding.conftest import SeedBench, warnings_in
 from tenant_rig.bench import TestKey, bench_on
 
 
