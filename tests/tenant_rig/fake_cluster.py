@@ -4,10 +4,10 @@ Objects go in and out as copies; errors can be ordered for one call.
 """
 
 import base64
-import copy
 import itertools
+import pickle
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from inventiv_operator.kube.client import ObjectList
@@ -25,7 +25,14 @@ from inventiv_operator.kube.kinds import (
 from inventiv_operator.kube.secret import SecretData, secret_of
 
 Body = dict[str, Any]
+BodyT = TypeVar("BodyT")
 Place = tuple[str, str, str]
+
+
+def _copy(body: BodyT) -> BodyT:
+    """Twice as fast as `copy.deepcopy`; it is done for every look at an object."""
+    copied: BodyT = pickle.loads(pickle.dumps(body))
+    return copied
 
 
 class FakeCluster:
@@ -54,7 +61,7 @@ class FakeCluster:
         elif "spec" in parts and parts["spec"] != body.get("spec"):
             body["metadata"]["generation"] += 1
         body["metadata"].update(parts.pop("metadata", {}))
-        body.update(copy.deepcopy(parts))
+        body.update(_copy(parts))
         return self._version(body)
 
     def put_secret(self, namespace: str, name: str, **values: str) -> None:
@@ -74,10 +81,10 @@ class FakeCluster:
         """Without its finalizer being asked."""
         body = self._objects.pop((kind.kind, namespace, name))
         if self.watch is not None:
-            self.watch("DELETED", copy.deepcopy(body))
+            self.watch("DELETED", _copy(body))
 
     def read(self, kind: Kind, namespace: str, name: str) -> Body | None:
-        return copy.deepcopy(self._objects.get((kind.kind, namespace, name)))
+        return _copy(self._objects.get((kind.kind, namespace, name)))
 
     def condition(self, kind: Kind, namespace: str, name: str, condition: str = "Ready") -> Body:
         status = (self.read(kind, namespace, name) or {}).get("status") or {}
@@ -111,7 +118,7 @@ class FakeCluster:
     ) -> ObjectList:
         self._stumble("list")
         found = [
-            copy.deepcopy(body)
+            _copy(body)
             for (of_kind, at, _), body in self._objects.items()
             if of_kind == kind.kind and namespace in {None, at}
         ]
@@ -134,7 +141,7 @@ class FakeCluster:
         if (body["metadata"]["uid"], body["metadata"]["resourceVersion"]) != (uid, resource_version):
             raise Conflict(f"{name} moved on")
         self.status_writes += 1
-        body["status"] = copy.deepcopy(dict(status))
+        body["status"] = _copy(dict(status))
         return self._version(body)
 
     async def add_finalizer(
@@ -173,7 +180,7 @@ class FakeCluster:
 
     async def create(self, kind: Kind, namespace: str | None, body: Mapping[str, Any]) -> Body:
         assert kind == EVENT
-        self.events.append(copy.deepcopy(dict(body)))
+        self.events.append(_copy(dict(body)))
         return dict(body)
 
     # -- inside --------------------------------------------------------------------------------------------
@@ -194,8 +201,8 @@ class FakeCluster:
     def _version(self, body: Body) -> Body:
         body["metadata"]["resourceVersion"] = str(next(self._versions))
         if self.watch is not None:
-            self.watch("MODIFIED", copy.deepcopy(body))
-        return copy.deepcopy(body)
+            self.watch("MODIFIED", _copy(body))
+        return _copy(body)
 
 
 KINDS = {"iorg": ORGANIZATION, "icred": CREDENTIAL}

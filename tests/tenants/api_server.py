@@ -1,5 +1,4 @@
-"""The API server of three tenants: the one in memory, with the namespace controller and the operator's watches.
-"""
+"""The API server of three tenants: the one in memory, with the namespace controller and the operator's watches."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -19,7 +19,9 @@ from tenants.whole_operator import Place, database_of, watched_seams
 
 
 @pytest.fixture(scope="module")
-def theatre(rig_template: DatabasePlace, rig_keyring: Path, request: pytest.FixtureRequest) -> Iterator[Theatre]:
+def theatre(
+    rig_template: DatabasePlace, rig_keyring: Path, request: pytest.FixtureRequest
+) -> Iterator[Theatre]:
     name = f"rig_tenants_{abs(hash(request.node.name))}"
     database_place = empty_database(rig_template.server, name, template=rig_template.name)
     with asyncio.Runner(loop_factory=StillLoop) as runner, watched_seams():

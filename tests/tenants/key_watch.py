@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -20,6 +21,14 @@ from scaleway_simulator.world import World
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PROVING = re.compile(r"/instance/v1/zones/[^/]+/security_groups|/iam/|/account/")
 """Where a key that is yet to prove itself is tried."""
+
+
+class Role(StrEnum):
+    """What a client was asked for."""
+
+    WORK = "work"
+    VALIDATION = "validation"  # of the stored key
+    CANDIDATE = "candidate"  # of a key that the Secret offers instead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +112,12 @@ class KeyWatch:
         if tenant is None:
             return
         what = f"{method} {target} for tenant {tenant} with key {access_key} of {owner}"
-        if line.is_candidate:
+        if line.role is Role.CANDIDATE:
             if secret_key not in self._offered[tenant]:
                 self._wrong(f"{what}: a candidate that its Secret does not offer")
         elif secret_key not in self._may_be_used(line.credential):
             self._wrong(f"{what}: not the stored key (any more)")
-        if owner not in {None, tenant} and not (line.is_candidate and PROVING.match(path)):
+        if owner not in {None, tenant} and (line.role is Role.WORK or not PROVING.match(path)):
             self._wrong(f"{what}: another's key, and not to prove it")
         self._is_about_its_own(tenant, path, query, what)
 
@@ -161,7 +170,7 @@ class Line:
         self._wire = wire
         self._watch = watch
         self.handed_to: set[tuple[OrganizationId, CredentialId]] = set()
-        self.is_candidate = False
+        self.role = Role.WORK
 
     @property
     def credential(self) -> CredentialId:

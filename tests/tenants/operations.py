@@ -21,7 +21,7 @@ class Do(StrEnum):
     CREDENTIAL = "credential"  # put there when it is not
     NO_CREDENTIAL = "no-credential"
     FORCE_CREDENTIAL = "force-credential"  # its finalizer is stripped
-    SECRET = "secret"  # noqa: S105 (what: the Secret, number: an index into CONTENTS)
+    SECRET = "secret"
     POINT = "point"  # secretRef to the Secret `what`
     KEY = "key"  # what: its fate at the provider, number: which key
     ORGANIZATION = "organization"
@@ -31,7 +31,7 @@ class Do(StrEnum):
     NO_NAMESPACE = "no-namespace"
     FORCE_NAMESPACE = "force-namespace"
     RESTART = "restart"  # the operator; number: seconds that it is down
-    PASS = "pass"  # noqa: S105 (number: seconds)
+    PASS = "pass"
     FAULT = "fault"  # what: its kind, number: an index into FAULTED
 
 
@@ -69,9 +69,7 @@ HOUR_S, DAY_S = 3600, 90_000  # the day is longer than the quarantine
 
 
 def _step(do: Do, **more: Any) -> st.SearchStrategy[Step]:
-    return st.builds(
-        Step, st.just(do), st.integers(0, TENANTS - 1), then_s=st.sampled_from(WAITS_S), **more
-    )
+    return st.builds(Step, st.just(do), st.integers(0, TENANTS - 1), then_s=st.sampled_from(WAITS_S), **more)
 
 
 DEPLOYING = (

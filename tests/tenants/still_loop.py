@@ -10,14 +10,22 @@ from rig.jumping_loop import JumpingLoop
 
 
 class StillLoop(JumpingLoop):
+    _suspended_s = 0.0
+
     def time(self) -> float:
         return self._offset_s
 
-    async def jump_when_idle(self, seconds: float) -> None:
+    def jump(self, seconds: float) -> None:
+        super().jump(seconds + self._suspended_s)
+        self._suspended_s = 0.0
+
+    async def suspend(self, seconds: float) -> None:
         """As if the machine had been suspended: whatever falls due meanwhile does so at once, afterwards.
 
-        Not while a statement is on its way, which would then have taken as long.
+        Not while anything runs or a statement is on its way, which would then have taken as long.
         """
-        while self.awaits_the_world():
-            await asyncio.sleep(0)
-        self.jump(seconds)
+        self._suspended_s = seconds
+        await asyncio.sleep(_MOMENT_S)
+
+
+_MOMENT_S = 0.1

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -22,10 +22,8 @@ from inventiv_operator.assembly import Assembly, Parts, Tuning, assemble
 from inventiv_operator.config import OperatorSettings
 from inventiv_operator.controllers.access import Access
 from inventiv_operator.controllers.deployment.scene import Cloud
-from inventiv_operator.controllers.surroundings import Surroundings
 from inventiv_operator.domain.ids import CredentialId, OrganizationId
-from inventiv_operator.domain.ledger import Fence
-from inventiv_operator.kube.client import KubeClient
+from inventiv_operator.domain.ledger import CredentialRow, Fence
 from inventiv_operator.kube.relist import CRDS, RBAC, Relister
 from inventiv_operator.runtime.audit_metrics import AuditMetrics
 from inventiv_operator.runtime.clock import Clock
@@ -40,15 +38,20 @@ from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import Fenced
 from inventiv_operator.store.installation import Installation
 from inventiv_operator.store.keyring import KeyringFile
-from inventiv_operator.store.lease import Lease
 from rig.process import FAST
 from tenants.api_server import ApiServer, Watches
-from tenants.key_watch import KeyWatch, Line
+from tenants.key_watch import KeyWatch, Line, Role
+
+if TYPE_CHECKING:
+    from inventiv_operator.controllers.surroundings import Surroundings
+    from inventiv_operator.kube.client import KubeClient
+    from inventiv_operator.store.lease import Lease
 
 API_URL = "http://scaleway.test"
 SETTLE_S = 20.0
 PROVIDER_TIMEOUT_S = 5.0
 SEND_WINDOW_S = 5.0
+STOP_WITHIN_S = 60.0
 
 _watch: ContextVar[KeyWatch | None] = ContextVar("_watch", default=None)
 _on_commit: ContextVar[list[Callable[[], None]] | None] = ContextVar("_on_commit", default=None)
@@ -83,9 +86,9 @@ class WatchedFactory(ClientFactory):
     def client(self, **options: Any) -> ScalewayClient:
         client, watch = super().client(**options), _watch.get()
         assert watch is not None
-        caller = client._caller  # noqa: SLF001 (the one place where a call can be told by its client)
+        caller = client._caller
         line = Line(self._all_go_by, watch)
-        caller._context = replace(caller._context, wire=line)  # noqa: SLF001
+        caller._context = replace(caller._context, wire=line)
         self.lines[id(client)] = (client, line)
         return client
 
@@ -97,21 +100,29 @@ class WatchedAccess(Access):
         super().__init__(*arguments, factory=factory, **options)
         self._lines = factory.lines
 
-    async def provider_of(self, conn: Any, row: Any, **options: Any) -> Cloud:
+    async def provider_of(self, conn: Any, row: CredentialRow, **options: Any) -> Cloud:
         cloud = await super().provider_of(conn, row, **options)
-        self._handed(cloud, row.organization_id, row.id)
+        self._handed(cloud, row.organization_id, row.id, role=Role.WORK)
         return cloud
 
-    def candidate(
-        self, organization_id: OrganizationId, credential_id: CredentialId, *more: Any, **options: Any
+    async def for_validation(
+        self, organization_id: OrganizationId, credential_id: CredentialId, **options: Any
     ) -> Cloud:
-        cloud = super().candidate(organization_id, credential_id, *more, **options)
-        self._handed(cloud, organization_id, credential_id)
-        self._lines[id(cloud.client)][1].is_candidate = True
+        cloud = await super().for_validation(organization_id, credential_id, **options)
+        self._handed(cloud, organization_id, credential_id, role=Role.VALIDATION)
         return cloud
 
-    def _handed(self, cloud: Cloud, organization: OrganizationId, credential: CredentialId) -> None:
-        self._lines[id(cloud.client)][1].handed_to.add((organization, credential))
+    def candidate(self, row: CredentialRow, *more: Any, **options: Any) -> Cloud:
+        cloud = super().candidate(row, *more, **options)
+        self._handed(cloud, row.organization_id, row.id, role=Role.CANDIDATE)
+        return cloud
+
+    def _handed(
+        self, cloud: Cloud, organization: OrganizationId, credential: CredentialId, *, role: Role
+    ) -> None:
+        line = self._lines[id(cloud.client)][1]
+        line.handed_to.add((organization, credential))
+        line.role = role
 
 
 @contextlib.contextmanager
@@ -248,6 +259,15 @@ class WholeOperator:
 
     async def kill(self) -> None:
         """In the middle of whatever it does."""
+        await self._end()
+
+    async def stop(self) -> None:
+        """As on SIGTERM: what runs is finished first."""
+        self._api.watch = None
+        await self._queue.drain(timeout_s=STOP_WITHIN_S)
+        await self._end()
+
+    async def _end(self) -> None:
         self._api.watch = None
         self._leader.is_held = False
         for task in self._tasks:
