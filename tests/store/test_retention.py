@@ -367,9 +367,11 @@ class Steps:
         self._left -= 1
 
 
-async def run_loop(db: Database, *, sleeps: int, leads: bool = True) -> tuple[list[float], list[Any]]:
+async def run_loop(
+    db: Database, *, sleeps: int, leads: bool = True, audit_days: int = 30
+) -> tuple[list[float], list[Any]]:
     clock = Steps(sleeps)
-    loop = Retention(db, clock=clock, audit_days=30, tombstone_days=7, jitter=lambda: 0.25)
+    loop = Retention(db, clock=clock, audit_days=audit_days, tombstone_days=7, jitter=lambda: 0.25)
     with log_lines() as logged, pytest.raises(EnoughError):
         await loop.run(is_leader=lambda: leads)
     return clock.slept, [line for line in logged if line["logger"].endswith(".retention")]
@@ -416,3 +418,11 @@ async def test_B6_a_database_that_is_away_puts_it_off(led: Place) -> None:
         slept, logged = await run_loop(database, sleeps=2)
     assert slept == [INTERVAL_S * 0.75] * 3
     assert {line["message"] for line in logged} == {"retention put off"}
+
+
+async def test_a_database_that_refuses_is_an_error_and_not_the_end(own: Database) -> None:
+    slept, logged = await run_loop(own, sleeps=2, audit_days=1)
+    assert slept == [INTERVAL_S * 0.75] * 3
+    assert {(line["level"], line["message"]) for line in logged} == {
+        ("error", "retention failed: nothing more is removed")
+    }

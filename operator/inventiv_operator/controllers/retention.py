@@ -12,7 +12,7 @@ from typing import Final
 from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.store import retention
 from inventiv_operator.store.database import Database
-from inventiv_operator.store.errors import StoreError
+from inventiv_operator.store.errors import DatabaseUnavailable, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,9 @@ class Retention:
                     break
                 removed.update(batch)
                 await self._clock.sleep(BATCH_PAUSE_S)
-        except StoreError as error:
+        except DatabaseUnavailable as error:
             logger.info("retention put off", extra={"error": str(error)})
+        except StoreError as error:  # a mistake of ours must not end the process, nor be passed over
+            logger.error("retention failed: nothing more is removed", extra={"error": str(error)})  # noqa: TRY400
         if removed:
             logger.info("removed what ended long ago", extra=dict(sorted(removed.items())))
