@@ -31,13 +31,9 @@ class StartOver:
 Choice = FromFiles | StoredCopy | StartOver
 
 
-def choose(
-    row: CredentialRow, seed: Seed | SeedProblem | None, *, is_default: bool, directory: str
-) -> Choice:
-    """`seed` None: no directory is configured. `is_default` is about the organization of the row: the files
-    are for the default one, and a credential that it was once filled with stays its own.
-    """
-    if seed is None or not is_default:
+def choose(row: CredentialRow, seed: Seed | SeedProblem | None, *, directory: str) -> Choice:
+    """`seed` None: there is no directory, or it is not for the organization of the row."""
+    if seed is None:
         return StoredCopy()
     if isinstance(seed, SeedProblem):
         return StoredCopy(problem=seed)
