@@ -1,4 +1,6 @@
-"""The API server of three tenants: the one in memory, with the namespace controller and the operator's watches."""
+"""The API server of three tenants: the one in memory, with a namespace controller, and the watches of an
+operator.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -21,11 +21,13 @@ class Theatre:
     def __init__(self, runner: asyncio.Runner, stage: Stage) -> None:
         self._runner = runner
         self._stage = stage
+        self.played = 0
         self.swaps = 0
         """How often a stored key was replaced by another, in all sequences that were played."""
 
     def play(self, steps: Sequence[Step], *, settled: bool) -> None:
         """Raises AssertionError with what happened."""
+        self.played += 1
         trace: list[str] = []
 
         async def story() -> None:
@@ -36,7 +38,7 @@ class Theatre:
         try:
             self._runner.run(story())
         except Exception as error:
-            error.add_note("\n".join(trace))
+            error.add_note("\n".join((f"sequence {self.played}:", *trace)))
             raise
 
     def play_many(self, sequences: st.SearchStrategy[list[Step]], *, part: str) -> None:
