@@ -149,8 +149,11 @@ class SeededCredentials:
     # -- the key ---------------------------------------------------------------------------------------------
 
     def _choice(self, one: _Pass) -> Choice:
-        seed = None if self._directory is None else read_seed(self._directory)
-        choice = choose(one.row, seed, is_default=one.organization.is_default, directory=str(self._directory))
+        """The files are the default organization's; what it was filled with stays an earlier one's own."""
+        seed = None
+        if self._directory is not None and one.organization.is_default:
+            seed = read_seed(self._directory)
+        choice = choose(one.row, seed, directory=str(self._directory))
         if isinstance(choice, StoredCopy) and choice.problem is not None:
             stays = "the seeded credential goes on with its stored key"
             self._warnings.say(one.organization.id, _FILES, f"{choice.problem.message}; {stays}")
