@@ -258,7 +258,8 @@ class Story:
             assert body is not None
             wanted[body["status"]["deploymentID"]] = body["spec"]["replicas"]
         lost = {str(d["id"]) for d in deployments if d["state"] == "lost"}
-        assert {d["name"] for d in deployments if d["state"] == "lost"} <= tenant.may_be_lost
+        lost_names = {d["name"] for d in deployments if d["state"] == "lost"}
+        assert tenant.must_be_lost <= lost_names <= tenant.may_be_lost, deployments
         assert {str(d["id"]) for d in deployments} - lost <= set(wanted), deployments
         servers = Counter(
             v

@@ -39,6 +39,8 @@ class Tenant:
     pairs: list[Pair] = field(default_factory=lambda: [Pair() for _ in range(KEYS)])
     may_be_lost: set[str] = field(default_factory=set)
     """Names of deployments whose objects were taken away by force (L9)."""
+    must_be_lost: set[str] = field(default_factory=set)
+    """Those of them that were Ready, that nobody had asked to delete, and that were not put back since."""
     revision: int = 0
 
     def __post_init__(self) -> None:
@@ -66,6 +68,7 @@ class Tenant:
             "failedRetentionSeconds": 0,
         }
         self.api.put(DEPLOYMENT, self.name, name, spec=spec)
+        self.must_be_lost.discard(name)
 
     def undeploy(self, name: str) -> None:
         self._delete(DEPLOYMENT, self.name, name)
@@ -103,7 +106,8 @@ class Tenant:
             self._say_secrets()
 
     def force_namespace(self) -> None:
-        self.may_be_lost |= set(self.api.names(DEPLOYMENT, self.name))
+        self.may_be_lost |= set(self.names())
+        self.must_be_lost |= {n for n in self.names() if self.api.is_ready(DEPLOYMENT, self.name, n)}
         if self.api.read(NAMESPACE, "", self.name) is not None:
             self.api.force_namespace(self.name)
             self._say_secrets()
