@@ -14,9 +14,9 @@ from local_stack.ports import LOOPBACK, free_port
 
 
 class CuttableProxy:
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, default_port: int = 80) -> None:
         target = urlsplit(url)
-        self._target = (str(target.hostname), int(target.port or 80))
+        self._target = (str(target.hostname), int(target.port or default_port))
         self._port = free_port()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -26,6 +26,13 @@ class CuttableProxy:
     @property
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self._port}"
+
+    def through(self, url: str) -> str:
+        """The same URL by way of this line."""
+        parts = urlsplit(url)
+        login = parts.netloc.rpartition("@")[0]
+        address = f"{LOOPBACK}:{self._port}"
+        return parts._replace(netloc=f"{login}@{address}" if login else address).geturl()
 
     def cut(self) -> None:
         self._run(self._cut())
