@@ -200,12 +200,13 @@ class Access:
     # -- changes ---------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def replacing(self, credential_id: CredentialId) -> AsyncIterator[None]:
+    async def replacing(self, credential_id: CredentialId, *, thaws: bool = False) -> AsyncIterator[None]:
         """Around the transaction that replaces or destroys its key: afterwards the old one is never used.
 
         Every client of it that was handed out is done for, and what is on its way is waited for: a request
         leaves within the time for a connection, or not at all. Whether the transaction commits or not, the
-        next one who asks gets a client of what is stored then.
+        next one who asks gets a client of what is stored then. `thaws`: it also notes that a validation
+        passed.
         """
         entry = self.look(credential_id).entry
         with entry.change():
@@ -215,7 +216,8 @@ class Access:
             await asyncio.gather(*(permit.drained(within_s=CONNECT_TIMEOUT_S) for permit in permits))
             entry.take_back("its key was replaced", reason=Reason.PROGRESSING)
             yield
-            entry.frozen = ""
+            if thaws:
+                entry.frozen = ""
 
     @asynccontextmanager
     async def freezing(self, row: CredentialRow, message: str) -> AsyncIterator[None]:

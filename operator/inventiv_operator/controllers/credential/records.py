@@ -83,7 +83,10 @@ class KeyRecords:
 
         Raises Conflict: the project is somebody else's.
         """
-        async with self._access.replacing(row.id), self._services.writing(row.organization_id) as conn:
+        async with (
+            self._access.replacing(row.id, thaws=True),
+            self._services.writing(row.organization_id) as conn,
+        ):
             key_id = await settings.write_secrets(conn, row.id, secrets, keyring=self._keyring.current())
             earlier = {"earlierAccessKey": row.access_key, "earlierFingerprint": row.key_fingerprint}
             line = {**_named(proof.key), "encryptionKeyID": key_id}
@@ -96,7 +99,7 @@ class KeyRecords:
     async def _renewing(self, row: CredentialRow) -> AsyncIterator[None]:
         """A credential that thaws gets a client anew; any other goes on with the one it has."""
         if row.frozen_reason or self._access.is_frozen_here(row.id):
-            async with self._access.replacing(row.id):
+            async with self._access.replacing(row.id, thaws=True):
                 yield
         else:
             yield
