@@ -4,7 +4,7 @@ and no call ever carries a key of somebody else, or one that was replaced or des
     SEED=... RUNS=... pytest tests/tenants
 
 The seed is printed. A failure prints the smallest sequence that still fails: `SEED=<that>` finds it again,
-and pasted into `ONCE_FAILED` of test_random_deletions.py it is played first for ever.
+and pasted into `KNOWN` of test_random_deletions.py it is played first for ever.
 """
 
 import pytest
