@@ -97,7 +97,7 @@ async def test_S3_with_the_files_gone_the_stored_copy_is_used(
 
 
 async def test_S3_a_directory_that_is_mounted_again_changes_nothing(
-    at: SeedBench, premises: Premises
+    at: SeedBench, caplog: pytest.LogCaptureFixture
 ) -> None:
     key = await at.seeded()
     row = await at.row()
@@ -107,6 +107,10 @@ async def test_S3_a_directory_that_is_mounted_again_changes_nothing(
     await at.pass_for(60.0)
     assert at.said() == (True, "Ready", "the key gives access to the project")
     assert await at.row() == row
+    assert len(warnings_in(caplog)) == 1
+    at.directory.rename(at.directory.with_name("away again"))
+    await at.pass_for(60.0)
+    assert len(warnings_in(caplog)) == 2  # the same words, and news
 
 
 async def test_S3_without_a_directory_it_is_kept_all_the_same(
