@@ -22,7 +22,7 @@ from tenants.whole_operator import Place, database_of, watched_seams
 def theatre(
     rig_template: DatabasePlace, rig_keyring: Path, request: pytest.FixtureRequest
 ) -> Iterator[Theatre]:
-    name = f"rig_tenants_{abs(hash(request.node.name))}"
+    name = f"rig_{request.path.stem}"
     database_place = empty_database(rig_template.server, name, template=rig_template.name)
     with asyncio.Runner(loop_factory=StillLoop) as runner, watched_seams():
         loop = runner.get_loop()

@@ -12,7 +12,10 @@ from tenants.play import CHUNKS, Theatre
 KNOWN: dict[str, list[Step]] = {
     "nothing-happens": [],
     "a-key-moves-away-before-anything-is-known-of-it": [Step(Do.KEY, 2, "moved", 0, 1.0)],
-    "a-key-moves-away-with-something-running": [Step(Do.KEY, 2, "moved", 0, 40.0)],
+    "a-key-moves-away-with-something-to-delete": [
+        Step(Do.KEY, 2, "moved", 0),
+        Step(Do.UNDEPLOY, 2, "llama", 0, 40.0),
+    ],
     "lost-before-its-first-server-was-made": [
         Step(Do.FAULT, 1, "html", 0, 5.0),
         Step(Do.FORCE_NAMESPACE, 1, "", 0, 5.0),
