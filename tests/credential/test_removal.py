@@ -43,7 +43,7 @@ async def close_deployment(bench: Bench, deployment_id: DeploymentId) -> None:
 
 def kept_of(bench: Bench) -> set[CredentialId]:
     """Whose keys, and notes about them, this process remembers."""
-    return set(bench.access._entries) | set(bench.custody._noted)
+    return set(bench.access._entries) | set(bench.custody._noted) | set(bench.custody._tried)
 
 
 def delete(bench: Bench) -> None:
