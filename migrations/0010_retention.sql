@@ -2,10 +2,15 @@
 
 -- The audit log and the tombstones of the ledger end some day. The operator has no DELETE: it asks this function, which
 -- deletes what is older than it is told, and never what is younger than the bounds that are written here. A stolen login of
--- the operator cannot erase what it did.
+-- the operator cannot erase the lines about what it did: how old a line is goes by `recorded_at`, which nobody can write.
+-- Tombstones go by columns that the operator keeps itself; they are its memory, not a record of it.
+
+ALTER TABLE action_logs ADD COLUMN recorded_at timestamptz NOT NULL DEFAULT now();
+COMMENT ON COLUMN action_logs.at IS 'when it happened, by the clock of whoever tells it';
+COMMENT ON COLUMN action_logs.recorded_at IS 'when the line was written, by the database''s clock; retention goes by it';
 
 -- Reading an organization's log by the thing that it is about, and finding what is old, without going through everything.
-CREATE INDEX action_logs_at ON action_logs (at);
+CREATE INDEX action_logs_recorded ON action_logs (recorded_at);
 CREATE INDEX action_logs_ref ON action_logs (organization_id, object_ref) WHERE object_ref <> '';
 CREATE INDEX cloud_resources_final ON cloud_resources (changed_at) WHERE state IN ('absent', 'released', 'abandoned');
 CREATE INDEX instances_gone ON instances (gone_at) WHERE state = 'gone';
@@ -32,7 +37,7 @@ CREATE POLICY lookups ON project_claims FOR SELECT TO CURRENT_USER USING (true);
 CREATE POLICY lookups ON provider_settings FOR SELECT TO CURRENT_USER USING (true);
 CREATE POLICY lookups ON provider_zone_controls FOR SELECT TO CURRENT_USER USING (true);
 
-CREATE POLICY retention ON action_logs FOR DELETE TO CURRENT_USER USING (at < now() - interval '30 days');
+CREATE POLICY retention ON action_logs FOR DELETE TO CURRENT_USER USING (recorded_at < now() - interval '30 days');
 CREATE POLICY retention ON cloud_resources FOR DELETE TO CURRENT_USER
     USING (state IN ('absent', 'released', 'abandoned') AND changed_at < now() - interval '7 days');
 CREATE POLICY retention ON instances FOR DELETE TO CURRENT_USER USING (gone_at < now() - interval '7 days');
@@ -75,7 +80,7 @@ BEGIN
     -- A tenant that the caller's transaction is bound to would open all of its rows.
     PERFORM set_config('inventiv.organization_id', '', true);
     FOR step IN SELECT * FROM (VALUES
-        ('action_logs', told_before, 'x.at < $1'),
+        ('action_logs', told_before, 'x.recorded_at < $1'),
         ('cloud_resources', ended_before, $q$x.state IN ('absent', 'released', 'abandoned') AND x.changed_at < $1$q$),
         ('instances', ended_before, $q$x.state = 'gone' AND x.gone_at < $1
             AND NOT EXISTS (SELECT FROM public.cloud_resources c WHERE c.instance_id = x.id)$q$),
@@ -133,6 +138,13 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     PERFORM public.grant_operator_role_0009(role_name);
+    -- Neither the number of a line nor when it was written is the writer's to choose.
+    EXECUTE format('REVOKE INSERT ON action_logs FROM %1$I', role_name);
+    EXECUTE format(
+        'GRANT INSERT (organization_id, at, action, object_kind, object_name, object_ref, request_id, detail)'
+            ' ON action_logs TO %1$I',
+        role_name
+    );
     EXECUTE format('GRANT EXECUTE ON FUNCTION prune_history(integer, integer, integer) TO %1$I', role_name);
 END
 $$;

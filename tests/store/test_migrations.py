@@ -121,7 +121,7 @@ def test_rights_that_the_operator_should_not_have_are_taken_back(own_place: Plac
     with psycopg.connect(own_place.superuser) as conn:
         found = conn.execute(
             "SELECT has_table_privilege(%(r)s, 'action_logs', 'DELETE'),"
-            " has_table_privilege(%(r)s, 'action_logs', 'INSERT')",
+            " has_any_column_privilege(%(r)s, 'action_logs', 'INSERT')",
             {"r": OPERATOR_ROLE},
         ).fetchone()
     assert found == (False, True)

@@ -49,7 +49,7 @@ _END_EVERYTHING = (
     "UPDATE namespace_claims SET released_at = %(at)s WHERE organization_id = %(id)s",
     "UPDATE project_claims SET released_at = %(at)s WHERE organization_id = %(id)s",
     "UPDATE organizations SET state = 'closed', closed_at = %(at)s WHERE id = %(id)s",
-    "UPDATE action_logs SET at = %(at)s WHERE organization_id = %(id)s",
+    "UPDATE action_logs SET recorded_at = %(at)s WHERE organization_id = %(id)s",
 )
 
 
@@ -169,7 +169,7 @@ async def test_a_batch_is_bounded_and_the_rest_comes_with_the_next(own: Database
     end(led, tenant, days_ago=40)
     run(
         led,
-        "INSERT INTO action_logs (organization_id, at, action)"
+        "INSERT INTO action_logs (organization_id, recorded_at, action)"
         " SELECT %(id)s, now() - interval '50 days', 'key-used' FROM generate_series(1, 25)",
         tenant,
     )
@@ -289,7 +289,7 @@ async def test_two_at_once_do_not_wait_for_each_other(own: Database, led: Place)
 
 
 _SEARCHES = (
-    ("action_logs", "action_logs_at", "at < now() - interval '9 years'"),
+    ("action_logs", "action_logs_recorded", "recorded_at < now() - interval '9 years'"),
     (
         "cloud_resources",
         "cloud_resources_final",

@@ -128,7 +128,9 @@ async def read(conn: Connection, table: str, theirs: Tenant, row: dict[str, Any]
 
 async def insert(conn: Connection, table: str, theirs: Tenant, row: dict[str, Any]) -> None:
     del theirs
-    given = {name: value for name, value in row.items() if (table, name) != ("action_logs", "id")}
+    given = (
+        row if table != "action_logs" else {n: v for n, v in row.items() if n not in {"id", "recorded_at"}}
+    )
     statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
         sql.Identifier(table),
         sql.SQL(", ").join(map(sql.Identifier, given)),
