@@ -238,3 +238,26 @@ async def test_a_swap_waits_for_what_is_on_its_way(bench: Bench) -> None:
         assert bench.clock.monotonic() - began_s >= LATENCY_S / 3
         assert all(call.status is not None for call in bench.world.calls.since(0))
     assert (await listing).items == {}
+
+
+async def test_a_swap_that_is_cut_while_it_waits_leaves_no_client_that_nothing_leaves_with(
+    bench: Bench,
+) -> None:
+    """The queue cuts a step that takes too long; afterwards the Secret may be as it was before."""
+    key = await bench.made()
+    row = await bench.row()
+    cloud = await bench.access.provider_for(row.organization_id, row.id)
+    slow(bench, key)
+    hanging = asyncio.create_task(cloud.client.servers(HERE, max_age_s=0.0))
+    await bench.clock.sleep(LATENCY_S / 4)
+
+    async def swap() -> None:
+        async with bench.access.replacing(row.id):
+            raise AssertionError("it does not wait")
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(LATENCY_S / 4):
+            await swap()
+    await hanging
+    again = await bench.access.provider_for(row.organization_id, row.id)
+    await again.client.servers(HERE, max_age_s=0.0)

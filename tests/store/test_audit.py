@@ -152,10 +152,14 @@ async def test_what_is_undone_is_not_told(db: Database, tenant: Tenant) -> None:
         "DROP TABLE action_logs",
         "SET ROLE inventiv_owner",
         "INSERT INTO action_logs (organization_id, action) SELECT organization_id, '' FROM action_logs",
-        "INSERT INTO action_logs (id, organization_id, action) OVERRIDING SYSTEM VALUE"
-        " SELECT max(id) + 1, max(organization_id::text)::uuid, 'forged' FROM action_logs",
-        "INSERT INTO action_logs (organization_id, action, recorded_at)"
-        " SELECT max(organization_id::text)::uuid, 'forged', now() - interval '1 year' FROM action_logs",
+        (
+            "INSERT INTO action_logs (id, organization_id, action) OVERRIDING SYSTEM VALUE"
+            " SELECT max(id) + 1, max(organization_id::text)::uuid, 'forged' FROM action_logs"
+        ),
+        (
+            "INSERT INTO action_logs (organization_id, action, recorded_at)"
+            " SELECT max(organization_id::text)::uuid, 'forged', now() - interval '1 year' FROM action_logs"
+        ),
     ],
 )
 async def test_the_operator_can_neither_change_nor_remove_a_line(

@@ -213,8 +213,9 @@ class Access:
             permits = [*entry.working, *entry.proving]
             for permit in permits:
                 permit.withdraw("its key was replaced", reason=Reason.PROGRESSING)
-            await asyncio.gather(*(permit.drained(within_s=CONNECT_TIMEOUT_S) for permit in permits))
+            # Before anything is waited for: a step may be cut there, and a withdrawn client must not stay.
             entry.take_back("its key was replaced", reason=Reason.PROGRESSING)
+            await asyncio.gather(*(permit.drained(within_s=CONNECT_TIMEOUT_S) for permit in permits))
             yield
             if thaws:
                 entry.frozen = ""
