@@ -96,6 +96,12 @@ class Assembly:
     trail: AuditTrail
     writer: LedgerWriter
     retention: Retention
+    access: Access
+
+    def let_go(self) -> None:
+        """This process does not lead any more: it asks no instance, and holds no tenant's key."""
+        self.readiness.forget_all()
+        self.access.let_go()
 
     async def close(self) -> None:
         """After the queue has drained: cut the calls that outlived their pass, and tell of them."""
@@ -185,6 +191,7 @@ def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> 
             audit_days=parts.settings.audit_retention_days,
             tombstone_days=parts.settings.tombstone_retention_days,
         ),
+        access=access,
     )
 
 

@@ -181,8 +181,8 @@ def _wire(
         parts.relister.hurry()
         controllers.terminator.hurry()
 
-    def stop_probing() -> None:
-        controllers.readiness.forget_all()
+    def let_go() -> None:
+        controllers.let_go()
 
     def say_of_clock(problem: str) -> None:
         if problem:
@@ -198,7 +198,7 @@ def _wire(
         renew_s=parts.tuning.lease_renew_s,
         clock=parts.clock,
         on_gained=look_at_everything,
-        on_lost=stop_probing,
+        on_lost=let_go,
         on_clock=say_of_clock,
         metrics=leader,
     )

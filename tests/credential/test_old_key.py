@@ -201,6 +201,20 @@ async def test_of_a_destroyed_key_no_call_leaves(bench: Bench) -> None:
     assert bench.calls() == calls
 
 
+async def test_B7_who_does_not_lead_any_more_lets_go_of_every_key(bench: Bench) -> None:
+    """Whoever leads now may replace one, and this process would not hear of it."""
+    await bench.made()
+    row = await bench.row()
+    cloud = await bench.access.provider_for(row.organization_id, row.id)
+    calls = bench.calls()
+    bench.access.let_go()
+    with pytest.raises(Withdrawn, match="does not lead any more"):
+        await cloud.client.servers(HERE, max_age_s=0.0)
+    assert bench.calls() == calls
+    again = await bench.access.provider_for(row.organization_id, row.id)  # it leads again
+    await again.client.servers(HERE, max_age_s=0.0)
+
+
 async def test_who_read_the_ledger_before_the_swap_gets_no_client_after_it(bench: Bench) -> None:
     await bench.made()
     row = await bench.row()

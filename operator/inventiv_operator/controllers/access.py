@@ -251,13 +251,21 @@ class Access:
 
     def forget(self, credential_id: CredentialId) -> None:
         """Its key is gone: it must not stay in memory, and whoever holds a client of it is stopped."""
+        self._drop(credential_id, "its key was destroyed")
+
+    def let_go(self) -> None:
+        """Of every key: this process does not lead any more, and does not hear of it when one is replaced."""
+        for credential_id in tuple(self._entries):
+            self._drop(credential_id, "this process does not lead any more")
+
+    def _drop(self, credential_id: CredentialId, why: str) -> None:
         entry = self._entries.pop(credential_id, None)
         if entry is None:
             return
         entry.changes += 1
-        entry.take_back("its key was destroyed", reason=Reason.PROGRESSING)
+        entry.take_back(why, reason=Reason.PROGRESSING)
         for permit in list(entry.proving):
-            permit.withdraw("its key was destroyed", reason=Reason.PROGRESSING)
+            permit.withdraw(why, reason=Reason.PROGRESSING)
 
     # -- shared ----------------------------------------------------------------------------------------------
 
