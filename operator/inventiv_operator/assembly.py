@@ -99,7 +99,7 @@ class Assembly:
     access: Access
 
     def let_go(self) -> None:
-        """This process does not lead any more: it asks no instance, and holds no tenant's key."""
+        """For a process that does not lead any more: it asks no instance, and holds no tenant's key."""
         self.readiness.forget_all()
         self.access.let_go()
 
