@@ -222,6 +222,71 @@ async def test_T6_namespaces_of_one_organization_share_its_turn_once_that_is_kno
         assert sum(b.running.values()) == 2
 
 
+async def test_T6_the_platforms_word_does_not_wait_in_the_line_of_the_tenant_that_it_is_about() -> None:
+    """Ten thousand keys of the tenant are due; the platform changes its Organization."""
+    b = bench(workers=64)
+    b.step = lasting(2, Result(organization="one"))
+    organization = Key("Organization", "", "acme")
+    async with b.at_work():
+        b.queue.add(organization, organization="one")
+        await asyncio.sleep(10)
+        for n in range(10_000):
+            b.queue.add(key(f"n{n}"), organization="one", lane=Lane.DELETE)
+        await asyncio.sleep(1)
+        b.started.clear()
+        b.queue.add(organization, lane=Lane.CREATE)
+        await asyncio.sleep(5)
+    assert b.started[0] == (11, organization)
+
+
+async def test_T6_the_platforms_word_comes_before_the_turns_of_a_thousand_busy_tenants() -> None:
+    b = bench(workers=4)
+    b.step = lasting(2)
+    for n in range(1000):
+        b.queue.add(key(f"n{n}", f"tenant{n}"), lane=Lane.DELETE)
+    async with b.at_work():
+        await asyncio.sleep(1)
+        b.queue.add(Key("Organization", "", "acme"))
+        await asyncio.sleep(1.5)
+    assert (2, Key("Organization", "", "acme")) in b.started
+
+
+@pytest.mark.parametrize("workers", [4, 16])
+async def test_T6_changes_of_every_organization_leave_the_tenants_three_quarters_of_the_workers(
+    workers: int,
+) -> None:
+    """A thousand Organizations come at once, as at start: nobody waits longer than for their workers."""
+
+    async def starts(*, organizations: int) -> dict[str, float]:
+        b = bench(workers=workers)
+        b.step = lasting(1)
+        for n in range(organizations):
+            b.queue.add(Key("Organization", "", f"o{n}"), lane=Lane.DELETE)
+        began = b.clock.monotonic()
+        async with b.at_work():
+            for tenant in range(3 * workers // 4):
+                for n in range(3):
+                    b.queue.add(key(f"{tenant}-{n}", f"tenant{tenant}"))
+            await asyncio.sleep(50)
+        return {of.name: at - began for at, of in b.started if of.namespace}
+
+    calm, busy = await starts(organizations=0), await starts(organizations=1000)
+    assert len(calm) == len(busy) == 9 * workers // 4
+    assert {name: (calm[name], busy[name]) for name in calm if busy[name] > calm[name] + 1} == {}
+
+
+async def test_T6_namespaces_by_the_thousand_take_one_place() -> None:
+    """They are trivial to look at; each with a place of its own would be a round of thousands for tenants."""
+    b = bench(workers=8)
+    b.step = lasting(1)
+    for n in range(1000):
+        b.queue.add(Key("Namespace", "", f"n{n}"))
+    b.queue.add(key("web"))
+    async with b.at_work():
+        await asyncio.sleep(0.5)
+    assert (0, key("web")) in b.started
+
+
 async def test_sweeps_stand_in_the_line_of_their_organization() -> None:
     b = bench(workers=8)
     b.step = lasting(1)

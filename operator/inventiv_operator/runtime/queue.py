@@ -6,6 +6,11 @@ Homes take turns (`_ring`); inside a home the lanes go delete, create, refresh. 
 keys has one place in the ring like everybody else and holds at most a quarter of the workers, so what it
 does changes nobody's place by more than one item per worker (T6).
 
+What is not in a namespace is the platform's: the Organizations with their claims and settings, and the
+namespaces themselves. It never stands in the line of the tenant that it may be about to stop: it has a home
+of its own, which comes before the ring and holds no more workers than any other. There is one key for each
+Organization, so a tenant that has its own looked at again and again costs the others one worker at most.
+
 There are no waiting getters. Whenever something becomes due or a worker becomes free, `_dispatch` starts
 tasks for what may run; a wake-up can therefore not be lost with a cancelled getter, and one timer, for the
 earliest time in the heap, is all that can fire.
@@ -35,6 +40,9 @@ HARD_STEP_S = 60.0
 BACKOFF_FIRST_S = 1.0
 BACKOFF_CAP_S = 300.0
 _HOMES_KEPT = 20_000  # namespaces whose organization is remembered; forgetting one costs a turn, no more
+
+
+_PLATFORM = "platform"
 
 
 class Lane(IntEnum):
@@ -263,6 +271,8 @@ class WorkQueue:
     # Places
 
     def _home_of(self, key: QueueKey) -> str:
+        if isinstance(key, Key) and not key.namespace:
+            return _PLATFORM
         return self._organizations.get(key.scope, key.scope)
 
     def _remember(self, key: QueueKey, organization: str) -> None:
@@ -320,7 +330,8 @@ class WorkQueue:
 
     def _take(self) -> _Entry | None:
         """The next entry by turn, or None when everybody who stands has its share of the workers already."""
-        for name in self._ring:
+        first = (_PLATFORM,) if _PLATFORM in self._ring else ()
+        for name in itertools.chain(first, self._ring):
             home = self._homes[name]
             if home.running >= self._share:
                 continue  # it keeps its turn
