@@ -111,3 +111,30 @@ def test_an_endpoint_with_the_bare_minimum_is_enough(
     tenant.delete("icred", "scaleway")
     tenant.until_gone("icred", "scaleway", log=lambda: operator.log)
     assert tenant.simulator.billed_count() == {"servers": 0, "volumes": 0, "ips": 0, "security_groups": 0}
+
+
+def test_T1_a_namespace_that_lost_its_label_is_still_its_organizations(
+    tenant: Tenant, operator_process: OperatorFactory
+) -> None:
+    """It is a copy for people and policies; the operator decides by its ledger, and writes it again."""
+    operator = operator_process()
+    tenant.apply(*tenant.everything())
+    tenant.until_ready("icred", "scaleway", log=lambda: operator.log)
+    for stolen in ("inventiv.io/organization-", "inventiv.io/organization=other"):
+        tenant.stack.kubectl("label", "--overwrite", "namespace", tenant.name, stolen)
+        until(
+            lambda: label_of(tenant) == tenant.name,
+            what="the label to be written again",
+            tell=lambda: operator.log,
+        )
+    tenant.stack.kubectl("label", "namespace", tenant.name, "inventiv.io/organization-")
+    tenant.apply(tenant.deployment())
+    tenant.until_ready("idep", "web", log=lambda: operator.log)
+    tenant.delete("idep", "web")
+    tenant.until_gone("idep", "web", log=lambda: operator.log)
+
+
+def label_of(tenant: Tenant) -> str | None:
+    labels = (tenant.get("namespace", tenant.name) or {})["metadata"].get("labels") or {}
+    found: str | None = labels.get("inventiv.io/organization")
+    return found

@@ -129,6 +129,21 @@ class TestT1TheLabelOfANamespaceIsTheOperators:
         )
         assert is_refused(done, self.POLICY)
 
+    @pytest.mark.parametrize("subresource", ["status", "finalize"])
+    @pytest.mark.parametrize("value", ["other", None], ids=["change", "remove"])
+    def test_a_tenant_cannot_change_or_remove_it_by_another_way(
+        self, cluster: Stack, namespace: str, subresource: str, value: str | None
+    ) -> None:
+        cluster.kubectl("label", "ns", namespace, f"{LABEL}=acme")
+        body = json.loads(cluster.kubectl("get", "ns", namespace, "--output=json").stdout)
+        body["metadata"]["labels"][LABEL] = value
+        if value is None:
+            del body["metadata"]["labels"][LABEL]
+        path = f"--raw=/api/v1/namespaces/{namespace}/{subresource}"
+        done = cluster.kubectl("replace", path, "--filename=-", TENANT, stdin=json.dumps(body), check=False)
+        assert is_refused(done, self.POLICY)
+        assert LABEL in cluster.kubectl("get", "ns", namespace, "--output=jsonpath={.metadata.labels}").stdout
+
     def test_a_tenant_may_change_everything_else(self, cluster: Stack, namespace: str) -> None:
         cluster.kubectl("label", "ns", namespace, f"{LABEL}=acme")
         cluster.kubectl("label", "ns", namespace, "team=search", TENANT)
@@ -198,6 +213,81 @@ class TestS5ADeploymentNeedsAnOrganization:
         cluster.kubectl("delete", *target, "--wait=false")
         cluster.kubectl("patch", *target, "--type=merge", f"-p={NO_FINALIZERS}")
         assert not cluster.kubectl("get", "idep", f"-n={strict}", "--output=name").stdout
+
+
+class TestANamespaceThatLostItsLabel:
+    """What was made while it had one is not held up: T1 rests on the database."""
+
+    @pytest.fixture
+    def lost(self, cluster: Stack, namespace: str) -> str:
+        cluster.kubectl("label", "ns", namespace, f"{LABEL}=acme")
+        cluster.kubectl("create", "--filename=-", stdin=placed(deployment("old"), namespace))
+        cluster.kubectl("create", "--filename=-", stdin=placed(credential(), namespace))
+        cluster.kubectl("label", "ns", namespace, f"{LABEL}-", OPERATOR)
+        return namespace
+
+    def test_a_new_object_is_warned_about_again(self, cluster: Stack, lost: str) -> None:
+        body = placed(deployment("new"), lost)
+        eventually(
+            lambda: cluster.kubectl("create", "--dry-run=server", "--filename=-", stdin=body),
+            lambda done: f"namespace {lost} belongs to no Organization" in done.stderr,
+        )
+
+    def test_an_old_one_is_changed_scaled_and_deleted_without_a_word(self, cluster: Stack, lost: str) -> None:
+        here = f"--namespace={lost}"
+        for done in (
+            cluster.kubectl("patch", "idep", "old", here, "--type=merge", f"-p={FINALIZERS}", OPERATOR),
+            cluster.kubectl("patch", "idep", "old", here, "--type=merge", '-p={"spec":{"paused":true}}'),
+            cluster.kubectl("scale", "deployments.inventiv.io", "old", here, "--replicas=2"),
+            cluster.kubectl("delete", "idep", "old", here, "--wait=false"),
+            cluster.kubectl("patch", "idep", "old", here, "--type=merge", f"-p={NO_FINALIZERS}", OPERATOR),
+            cluster.kubectl("delete", "icred", "scaleway", here),
+        ):
+            assert not done.stderr
+        assert not cluster.kubectl("get", "idep,icred", here, "--output=name").stdout
+
+
+class TestScale:
+    """The subresource writes one number, under the same bounds."""
+
+    @pytest.fixture
+    def scaled(self, cluster: Stack, namespace: str) -> str:
+        cluster.kubectl("label", "ns", namespace, f"{LABEL}=acme")
+        cluster.kubectl("create", "--filename=-", stdin=placed(deployment("llama"), namespace))
+        return f"/apis/inventiv.io/v1alpha1/namespaces/{namespace}/deployments/llama"
+
+    def put(self, cluster: Stack, path: str, scale: dict[str, Any]) -> Completed:
+        text = json.dumps(scale)
+        return cluster.kubectl("replace", f"--raw={path}/scale", "--filename=-", stdin=text, check=False)
+
+    def get(self, cluster: Stack, path: str) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(cluster.kubectl("get", f"--raw={path}").stdout)
+        return body
+
+    @pytest.mark.parametrize(
+        ("replicas", "words"), [(101, "less than or equal to 100"), (-1, "greater than or equal to 0")]
+    )
+    def test_it_has_the_bounds_of_the_spec(
+        self, cluster: Stack, scaled: str, replicas: int, words: str
+    ) -> None:
+        scale = self.get(cluster, f"{scaled}/scale")
+        done = self.put(cluster, scaled, scale | {"spec": {"replicas": replicas}})
+        assert done.returncode != 0
+        assert words in done.stderr or "must be" in done.stderr
+        assert self.get(cluster, scaled)["spec"]["replicas"] == 1
+
+    def test_it_changes_nothing_else(self, cluster: Stack, scaled: str) -> None:
+        before = self.get(cluster, scaled)
+        scale = self.get(cluster, f"{scaled}/scale")
+        scale["spec"] = {"replicas": 3, "deletionProtection": True, "image": "other"}
+        scale["status"] = {"replicas": 3, "selector": "x=y", "phase": "Ready"}
+        scale["metadata"] |= {"labels": {LABEL: "stolen"}, "finalizers": ["x/y"], "annotations": {"a": "b"}}
+        self.put(cluster, scaled, scale)
+        after = self.get(cluster, scaled)
+        assert after["spec"] in (before["spec"], before["spec"] | {"replicas": 3})
+        assert after.get("status") == before.get("status")
+        for name in ("labels", "finalizers", "annotations"):
+            assert after["metadata"].get(name) == before["metadata"].get(name)
 
 
 BINDING = ("validatingadmissionpolicybinding", "inventiv-organization-required")
