@@ -88,6 +88,7 @@ def test_T5_what_waits_says_for_what_and_goes_on_when_it_can(
             says.until("namespace", SERVER, "inventiv.io/cleanup in")
             server = server_of(simulator, crowd.keys[REVOKED])
             says.until("idep", DEPLOYMENT, "still there: server", server, namespace=REVOKED)
+            says.until("icred", "scaleway", "CredentialRejected", namespace=REVOKED)
 
         all_say()
         until(lambda: crowd.is_gone("Namespace", NAMESPACE), what="the namespace to go, as nothing holds it")
