@@ -203,13 +203,23 @@ class Story:
         while True:
             for tenant in self.tenants:
                 tenant.mend_objects()
-            said = [t.unrest() for t in self.tenants if not t.has_left]
+            waiting = [t for t in self.tenants if not (t.has_left or await self._is_held_by_what_is_lost(t))]
+            said = [t.unrest() for t in waiting]
             ended = self.operator.ended()
             assert not ended, ended
-            if not any(said) and not (said := [await self._unsettled()])[0]:
+            if not any(said):
+                said = [await self._unsettled()]
+            if not any(said):
                 return
             assert self.stage.loop.time() < end_s, f"it never comes to rest: {'; '.join(filter(None, said))}"
             await asyncio.sleep(LOOK_S)
+
+    async def _is_held_by_what_is_lost(self, tenant: Tenant) -> bool:
+        """An Organization on its way out waits for lost servers as long as nobody gives them up (L9)."""
+        if not self.api.is_going(ORGANIZATION, "", tenant.name) or tenant.holds_anything:
+            return False
+        rows = await self._rows(OPEN_DEPLOYMENTS)
+        return any(r["namespace"] == tenant.name and r["state"] == "lost" for r in rows)
 
     async def _unsettled(self) -> str:
         """What the ledger still has under way."""

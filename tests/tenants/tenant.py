@@ -240,6 +240,11 @@ class Tenant:
         """It was deleted, and nothing was made anew."""
         return self.api.read(ORGANIZATION, "", self.name) is None
 
+    @property
+    def holds_anything(self) -> bool:
+        """Whether an object of ours is left in its namespace."""
+        return bool(self.names() or self.api.names(CREDENTIAL, self.name))
+
     def unrest(self) -> str:
         """What is not at rest of what the API server shows; empty: all is."""
         for kind, namespace, names in (

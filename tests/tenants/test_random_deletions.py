@@ -20,6 +20,11 @@ KNOWN: dict[str, list[Step]] = {
         Step(Do.FAULT, 1, "html", 0, 5.0),
         Step(Do.FORCE_NAMESPACE, 1, "", 0, 5.0),
     ],
+    "an-organization-goes-with-something-lost": [
+        Step(Do.FORCE_NAMESPACE, 2),
+        Step(Do.NAMESPACE, 2),
+        Step(Do.NO_ORGANIZATION, 2, "", 0, 1.0),
+    ],
     "the-first-key-is-anothers-very-own": [
         Step(Do.UNDEPLOY, 0, "llama"),
         Step(Do.NO_CREDENTIAL, 0, "", 0, 40.0),
