@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from inventiv_operator.domain.ids import Zone
+from inventiv_operator.domain.ids import OrganizationId, Zone
 from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.scaleway.client import ScalewayClient
 from inventiv_operator.scaleway.factory import ClientFactory
@@ -17,6 +18,8 @@ from inventiv_operator.scaleway.pace import PaceLimits
 from inventiv_operator.scaleway.permit import Permit
 from inventiv_operator.scaleway.wire import Wire
 
+ORGANIZATION = OrganizationId(UUID("22222222-2222-4222-8222-222222222222"))
+OTHER_ORGANIZATION = OrganizationId(UUID("33333333-3333-4333-8333-333333333333"))
 PROJECT = "105bdce1-64c0-48ab-899d-868455867ecf"
 OTHER_PROJECT = "fa1e3217-dc80-42ac-85c3-3f034b78b552"
 ACCESS_KEY = "SCWABCDEFGHIJKLMNOPQ"
@@ -63,6 +66,7 @@ async def client_of(
         jitter=lambda: 1.0,
     ) as factory:
         client = factory.client(
+            organization_id=ORGANIZATION,
             project_id=PROJECT,
             access_key=ACCESS_KEY,
             secret_key=SecretStr(secret),

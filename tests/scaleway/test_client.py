@@ -28,7 +28,16 @@ from inventiv_operator.scaleway.gate import GateLimits
 from inventiv_operator.scaleway.pace import PaceLimits
 from inventiv_operator.scaleway.permit import Permit
 from inventiv_operator.scaleway.wire import Interrupted, WireAnswer
-from provider_parts.clients import ACCESS_KEY, OTHER_PROJECT, PROJECT, SECRET, ZONE, client_of
+from provider_parts.clients import (
+    ACCESS_KEY,
+    ORGANIZATION,
+    OTHER_ORGANIZATION,
+    OTHER_PROJECT,
+    PROJECT,
+    SECRET,
+    ZONE,
+    client_of,
+)
 from provider_parts.recordings import recorded
 from provider_parts.scripted_wire import Asked, ScriptedWire, answer, not_found
 from runtime.virtual_time import LoopClock
@@ -756,7 +765,10 @@ async def test_T6_two_credentials_with_one_access_key_but_other_secrets_share_no
     limits = GateLimits(key=PaceLimits(rate_per_s=10.0, burst=1.0))
     async with client_of(ScriptedWire(reply), LoopClock(), limits=limits) as made:
         stranger = made.factory.client(
-            project_id=OTHER_PROJECT, access_key=ACCESS_KEY, secret_key=SecretStr("not-the-secret")
+            organization_id=ORGANIZATION,
+            project_id=OTHER_PROJECT,
+            access_key=ACCESS_KEY,
+            secret_key=SecretStr("not-the-secret"),
         )
         for _ in range(20):
             await asyncio.gather(stranger.get_server(ZONE, REF), return_exceptions=True)
@@ -764,3 +776,27 @@ async def test_T6_two_credentials_with_one_access_key_but_other_secrets_share_no
         await made.client.get_server(ZONE, REF)
         assert LoopClock().monotonic() == began_s
     assert calls == 1
+
+
+@pytest.mark.parametrize("status", [429, 500])
+async def test_T6_a_stolen_key_in_another_organization_closes_no_gate_of_its_owner(status: int) -> None:
+    """Same project, same access key, same secret key; whatever the thief makes the provider answer."""
+    is_thiefs_turn = True
+
+    async def reply(_: Asked) -> WireAnswer:
+        return answer(status) if is_thiefs_turn else answer(200, {"server": server()})
+
+    limits = GateLimits(key=PaceLimits(rate_per_s=10.0, burst=1.0))
+    async with client_of(ScriptedWire(reply), LoopClock(), limits=limits) as made:
+        thief = made.factory.client(
+            organization_id=OTHER_ORGANIZATION,
+            project_id=PROJECT,
+            access_key=ACCESS_KEY,
+            secret_key=SecretStr(SECRET),
+        )
+        for _ in range(20):
+            await asyncio.gather(thief.get_server(ZONE, REF), return_exceptions=True)
+        is_thiefs_turn = False
+        began_s = LoopClock().monotonic()
+        await made.client.get_server(ZONE, REF)
+        assert LoopClock().monotonic() == began_s

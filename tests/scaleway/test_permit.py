@@ -15,7 +15,7 @@ from inventiv_operator.scaleway.gate import GateLimits
 from inventiv_operator.scaleway.pace import PaceLimits
 from inventiv_operator.scaleway.permit import Permit
 from inventiv_operator.scaleway.wire import WireAnswer
-from provider_parts.clients import ZONE, client_of
+from provider_parts.clients import ORGANIZATION, ZONE, client_of
 from provider_parts.scripted_wire import Asked, ScriptedWire, answer
 from runtime.virtual_time import LoopClock
 
@@ -97,7 +97,9 @@ async def test_what_was_never_sent_says_nothing_about_the_way_to_the_provider() 
     """Old and new client may share a gate: a key that was frozen and thaws."""
     wire, permit = ScriptedWire(lambda _: answer(204)), Permit()
     async with client_of(wire, LoopClock(), permit=permit) as made:
-        other = made.factory.client(project_id="p", access_key="a", secret_key=made.secret)
+        other = made.factory.client(
+            organization_id=ORGANIZATION, project_id="p", access_key="a", secret_key=made.secret
+        )
         withdrawn(permit)
         for _ in range(2 * THRESHOLD):
             with pytest.raises(Withdrawn):

@@ -27,7 +27,7 @@ from inventiv_operator.scaleway.errors import (
 )
 from inventiv_operator.scaleway.factory import ClientFactory
 from provider_parts import another_tenant
-from provider_parts.clients import ACCESS_KEY, PROJECT, SECRET, ZONE, client_of
+from provider_parts.clients import ACCESS_KEY, ORGANIZATION, PROJECT, SECRET, ZONE, client_of
 from provider_parts.socket_server import Script, http, says, says_nothing, socket_server
 
 REF = ProviderRef("cb63eaec-e7c5-4c1a-b3da-04a7c4bd51cd")
@@ -275,7 +275,10 @@ async def test_a_proxy_is_used_when_it_is_configured_and_its_password_is_not_tol
                 proxy_url=SecretStr(f"http://user:hunter2@127.0.0.1:{port}"),
             ) as factory:
                 client = factory.client(
-                    project_id=PROJECT, access_key=ACCESS_KEY, secret_key=SecretStr(SECRET)
+                    organization_id=ORGANIZATION,
+                    project_id=PROJECT,
+                    access_key=ACCESS_KEY,
+                    secret_key=SecretStr(SECRET),
                 )
                 if expected is None:
                     await client.get_security_group(ZONE, REF)

@@ -293,6 +293,7 @@ class Access:
 
     def _cloud(self, row: CredentialRow, secrets: ProviderSecrets, permit: Permit, *, freezes: bool) -> Cloud:
         client = self._factory.client(
+            organization_id=row.organization_id,
             project_id=secrets.project_id,
             access_key=secrets.access_key,
             secret_key=secrets.secret_key,

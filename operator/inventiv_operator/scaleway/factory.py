@@ -1,7 +1,8 @@
 """Where clients come from: one wire and one turnstile for the installation, one gate per API key.
 
 A gate belongs to the secret key, not to the access key: that one is public, and whoever put another tenant's
-into a credential of their own could close its gate (T6).
+into a credential of their own could close its gate (T6). The secret key may be stolen, too, so the gate is
+that of one organization (see `Turnstile.gate`), and shares are by organization, however many keys it has.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from typing import Final, Self
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.scaleway.caller import Caller, CallerContext
 from inventiv_operator.scaleway.client import ScalewayClient
@@ -86,6 +88,7 @@ class ClientFactory:
     def client(
         self,
         *,
+        organization_id: OrganizationId,
         project_id: str,
         access_key: str,
         secret_key: SecretStr,
@@ -94,12 +97,13 @@ class ClientFactory:
     ) -> ScalewayClient:
         """A client with listings of its own; keep it as long as its key stays the same.
 
+        `organization_id`: out of whose share of the installation's rate it calls.
         `permit` is asked immediately before every call leaves; without one nothing holds them back.
         `write_sink` is told of every call that left and may have changed something.
         """
         caller = Caller(
             self._context,
-            self._turnstile.gate(_gate_key(secret_key)),
+            self._turnstile.gate(_gate_key(secret_key), organization=organization_id),
             project_id=project_id,
             access_key=access_key,
             secret_key=secret_key,

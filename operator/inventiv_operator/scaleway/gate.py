@@ -3,10 +3,10 @@
     call -> Gate.admit -> [breaker] -> [queue of this key] -> Turnstile -> Slot -> the call -> Slot.leave
 
 Nothing shows that the provider counts per key (architecture.md 3), so the installation has a bucket of its
-own, served round-robin over the keys that wait: a key with a thousand calls waiting costs another one a
-single turn. A key whose calls hang holds its own slots and nobody else's. A 429 slows the key that got it and
-no other (T6): should the provider count all keys together, all of them are answered 429 and slow down by
-themselves.
+own. It is served round-robin over the organizations that wait, and within each over its keys: one with a
+thousand calls waiting, or with a thousand keys, costs another one a single turn. A key whose calls hang holds
+its own slots and nobody else's. A 429 slows the key that got it and no other (T6): should the provider count
+all keys together, all of them are answered 429 and slow down by themselves.
 
 Everything runs in one event loop and no method but `admit` waits, so there are no locks.
 """
@@ -14,7 +14,7 @@ Everything runs in one event loop and no method but `admit` waits, so there are 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -73,9 +73,14 @@ class _Waiter:
 
 
 class Gate:
-    """One API key's way to the provider."""
+    """One API key's way to the provider, as one organization's."""
 
-    def __init__(self, turnstile: "Turnstile", *, limits: GateLimits, now_s: float) -> None:
+    def __init__(
+        self, turnstile: "Turnstile", *, organization: Hashable, limits: GateLimits, now_s: float
+    ) -> None:
+        self.organization = organization
+        self.is_in_line = False
+        """Of its organization: with the turnstile, which alone sets it."""
         self._turnstile = turnstile
         self._limits = limits
         self._pace = Pace(limits.key, now_s=now_s)
@@ -203,7 +208,7 @@ class Gate:
                     self._refuse_all(now_s)
             case Outcome.ABANDONED:
                 self._breaker.abandoned(is_probe=slot.is_probe)
-        self._turnstile.dispatch()
+        self._turnstile.changed(self)
 
     def _refuse_all(self, now_s: float) -> None:
         rest_s = self._breaker.refused_for_s(now_s) or 0.0
@@ -219,8 +224,36 @@ class Gate:
                 waiter.future.set_exception(Unavailable("the operator is shutting down"))
 
 
+class _Party:
+    """The gates of one organization that are waited for, in the order of their turns."""
+
+    def __init__(self) -> None:
+        self.line: deque[Gate] = deque()
+        self.rests_until_s = 0.0
+        """None of them has anything to do before; an event of one of them ends the rest."""
+
+    def next(self, now_s: float) -> Gate | None:
+        """Whose turn it is of those that may start a call now. Who has waited too long is refused."""
+        if now_s < self.rests_until_s:
+            return None
+        wake_s = _NEVER
+        for _ in range(len(self.line)):
+            gate = self.line.popleft()
+            due_s = gate.expire(now_s)
+            if not gate.is_waited_for:
+                gate.is_in_line = False
+                continue
+            self.line.append(gate)
+            wait_s = gate.ready_in_s(now_s)
+            if wait_s <= 0:
+                return gate
+            wake_s = min(wake_s, due_s, now_s + wait_s)
+        self.rests_until_s = wake_s
+        return None
+
+
 class Turnstile:
-    """The installation's bucket, and the round of the gates that wait."""
+    """The installation's bucket, and the round of the organizations whose gates wait."""
 
     def __init__(
         self,
@@ -240,15 +273,24 @@ class Turnstile:
             burst=limits.installation_burst,
             now_s=clock.monotonic(),
         )
-        self._gates: WeakValueDictionary[str, Gate] = WeakValueDictionary()
-        self._round: deque[Gate] = deque()
+        self._gates: WeakValueDictionary[tuple[Hashable, str], Gate] = WeakValueDictionary()
+        self._parties: dict[Hashable, _Party] = {}  # only of organizations that wait
+        self._round: deque[Hashable] = deque()  # the same organizations, in the order of their turns
         self._timer: asyncio.TimerHandle | None = None
 
-    def gate(self, key: str) -> Gate:
-        """The one gate of this key; it lives as long as somebody holds it."""
-        found = self._gates.get(key)
+    def gate(self, key: str, *, organization: Hashable) -> Gate:
+        """The one gate of this key of this organization; it lives as long as somebody holds it.
+
+        A key that two organizations hold (one of them stole it, or was handed it) has a gate with each: with
+        one in common, one would call out of the other's share, and whoever makes its calls fail would close
+        it for both. It costs that the provider may see a key at twice its rate; then it answers 429 to both.
+        """
+        place = (organization, key)
+        found = self._gates.get(place)
         if found is None:
-            found = self._gates[key] = Gate(self, limits=self._limits, now_s=self.clock.monotonic())
+            now_s = self.clock.monotonic()
+            found = Gate(self, organization=organization, limits=self._limits, now_s=now_s)
+            self._gates[place] = found
         return found
 
     def close(self) -> None:
@@ -256,7 +298,9 @@ class Turnstile:
         if self._timer is not None:
             self._timer.cancel()
         self._round.clear()
+        self._parties.clear()
         for gate in tuple(self._gates.values()):
+            gate.is_in_line = False
             gate.close()
 
     def may_pass(self, gate: Gate, now_s: float) -> bool:
@@ -267,8 +311,21 @@ class Turnstile:
         self._bucket.take()
 
     def enqueue(self, gate: Gate) -> None:
-        if gate not in self._round:
-            self._round.append(gate)
+        """Somebody waits for it."""
+        party = self._parties.get(gate.organization)
+        if party is None:
+            party = self._parties[gate.organization] = _Party()
+            self._round.append(gate.organization)
+        if not gate.is_in_line:
+            gate.is_in_line = True
+            party.line.append(gate)
+        self.changed(gate)
+
+    def changed(self, gate: Gate) -> None:
+        """One of its calls came or ended."""
+        party = self._parties.get(gate.organization)
+        if party is not None:
+            party.rests_until_s = 0.0
         self.dispatch()
 
     def dispatch(self) -> None:
@@ -277,22 +334,25 @@ class Turnstile:
             return
         now_s = self.clock.monotonic()
         wake_s = _NEVER
-        unready = 0
-        while self._round and unready < len(self._round):
-            gate = self._round[0]
-            self._round.rotate(-1)
-            due_s = gate.expire(now_s)
-            if not gate.is_waited_for:
-                self._round.pop()
+        resting = 0
+        while resting < len(self._round):
+            bucket_s = self._bucket.ready_in_s(now_s)
+            if bucket_s > 0:
+                wake_s = now_s + bucket_s  # nobody's turn is taken, and nobody's line walked through, before
+                break
+            organization = self._round.popleft()
+            party = self._parties[organization]
+            gate = party.next(now_s)
+            if not party.line:
+                del self._parties[organization]
                 continue
-            wait_s = max(self._bucket.ready_in_s(now_s), gate.ready_in_s(now_s))
-            if wait_s > 0:
-                wake_s = min(wake_s, due_s, now_s + wait_s)
-                unready += 1
-                continue
-            unready = 0
-            gate.start_next(now_s)
-            wake_s = _NEVER
+            self._round.append(organization)
+            if gate is not None:
+                gate.start_next(now_s)
+                resting, wake_s = 0, _NEVER
+            else:
+                resting += 1
+                wake_s = min(wake_s, party.rests_until_s)
         self._arm(now_s, wake_s)
 
     def _arm(self, now_s: float, wake_s: float) -> None:
