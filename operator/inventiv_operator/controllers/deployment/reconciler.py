@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from inventiv_operator.api.objects import parse_deployment
 from inventiv_operator.controllers.access import Access
@@ -85,36 +86,25 @@ class DeploymentReconciler:
         body = await desk.kube.get(DEPLOYMENT, key.namespace, key.name)
         rows = await desk.tenancy.deployment_rows(key.namespace, key.name)
         obj = None if body is None else parse_deployment(body)
-        uid = None if obj is None else obj.metadata.uid
-        left_behind = await self._settle_left_behind(
-            key, [row for row in rows if row.uid != uid], vanished=obj is None, deadline_s=deadline_s
-        )
         if obj is None or body is None:
             if not rows:
                 desk.readiness.forget(key)
-            return left_behind
-        own = next((row for row in rows if row.uid == uid), None)
+            return await self._settle_left_behind(key, rows, deadline_s=deadline_s)
+        own = next((row for row in rows if row.uid == obj.metadata.uid), None)
         bind(organization=None if own is None else str(own.organization_id))
         call = Call(key=key, obj=obj, body=body, row=own, deadline_s=deadline_s)
-        if obj.metadata.deletion_timestamp is not None:
+        owner: OrganizationId | None = None
+        if obj.metadata.deletion_timestamp is None and not _is_under_way(own):
+            owner = await self._owner(key.namespace)
+            bind(organization=None if owner is None else str(owner))
+            call = replace(call, row=_found_again(own, rows, owner=owner))
+        others = [row for row in rows if call.row is None or row.id != call.row.id]
+        left_behind = await self._settle_left_behind(key, others, deadline_s=deadline_s)
+        if obj.metadata.deletion_timestamp is not None or _is_closing(call.row):
+            # Closing without a deletion can only be after a restored etcd: it was seen, and there is no way
+            # back.
             return _sooner(await self._delete(call), left_behind)
-        return _sooner(await self._live(call, rows), left_behind)
-
-    async def _live(self, call: Call, rows: Sequence[DeploymentRow]) -> Result:
-        """An object that is new to us may be one that was lost; only its namespace's owner finds it again
-        (T1).
-        """
-        if call.row is not None and call.row.state is DeploymentState.CLOSING:
-            # It can only be so after a restored etcd: its deletion was seen, and there is no way back.
-            return await self._delete(call)
-        if call.row is not None and call.row.state is DeploymentState.OPEN:
-            return await self._living.run(call, owner=None)
-        owner = await self._owner(call.key.namespace)
-        bind(organization=None if owner is None else str(owner))
-        known = (call.row,) if call.row is not None else rows
-        row = next((r for r in known if r.state in FOUND_AGAIN and r.organization_id == owner), None)
-        bound = Call(key=call.key, obj=call.obj, body=call.body, row=row, deadline_s=call.deadline_s)
-        return await self._living.run(bound, owner=owner)
+        return _sooner(await self._living.run(call, owner=owner), left_behind)
 
     async def _owner(self, namespace: str) -> OrganizationId | None:
         """By the uid that the namespace has now: one that was made anew inherits nothing."""
@@ -142,19 +132,21 @@ class DeploymentReconciler:
         return DONE
 
     async def _settle_left_behind(
-        self, key: Key, rows: Sequence[DeploymentRow], *, vanished: bool, deadline_s: float
+        self, key: Key, rows: Sequence[DeploymentRow], *, deadline_s: float
     ) -> Result:
         """Deletions that were seen go on without their object; an object that vanished unseen is lost (L9),
-        and only what had begun for it is brought to its end.
+        and only what had begun for it is brought to its end. It has vanished also when its name was made anew
+        and the new object is not the one that finds its servers again: a stranger's, or one in a namespace
+        that nobody has claimed yet.
         """
         result = DONE
         for row in rows:
             with bound(organization=str(row.organization_id)):  # each may be another's
-                again = await self._settle_one(key, row, vanished=vanished, deadline_s=deadline_s)
+                again = await self._settle_one(key, row, deadline_s=deadline_s)
             result = _sooner(result, again)
         return result
 
-    async def _settle_one(self, key: Key, row: DeploymentRow, *, vanished: bool, deadline_s: float) -> Result:
+    async def _settle_one(self, key: Key, row: DeploymentRow, *, deadline_s: float) -> Result:
         if row.state is DeploymentState.CLOSING:
             remains = await self._removal.advance(row, key=key, deadline_s=deadline_s)
             if not remains.done:
@@ -163,7 +155,7 @@ class DeploymentReconciler:
                     organization=str(row.organization_id),
                     lane=Lane.DELETE,
                 )
-        elif row.state is DeploymentState.OPEN and vanished:
+        elif row.state is DeploymentState.OPEN:
             logger.error(
                 "deployment lost: its object vanished without a deletion being seen; its servers run on",
                 extra={"deployment_id": str(row.id)},
@@ -174,6 +166,25 @@ class DeploymentReconciler:
         elif row.state is DeploymentState.LOST:
             return await self._removal.settle(row, key=key, deadline_s=deadline_s)
         return DONE
+
+
+def _is_under_way(own: DeploymentRow | None) -> bool:
+    """Whether the row goes on as it is, whoever the namespace belongs to now."""
+    return own is not None and own.state in {DeploymentState.OPEN, DeploymentState.CLOSING}
+
+
+def _is_closing(row: DeploymentRow | None) -> bool:
+    return row is not None and row.state is DeploymentState.CLOSING
+
+
+def _found_again(
+    own: DeploymentRow | None, rows: Sequence[DeploymentRow], *, owner: OrganizationId | None
+) -> DeploymentRow | None:
+    """An object that is new to us may be one that was lost; only its namespace's owner finds it again
+    (T1).
+    """
+    known = rows if own is None else (own,)
+    return next((row for row in known if row.state in FOUND_AGAIN and row.organization_id == owner), None)
 
 
 def _sooner(one: Result, other: Result) -> Result:
