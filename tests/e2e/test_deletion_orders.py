@@ -42,7 +42,7 @@ def until_ready(crowd: Crowd, operator: OperatorProcess) -> None:
         crowd.are_ready,
         what="all tenants to be Ready",
         within_s=WITHIN_S,
-        poll_s=0.5,
+        poll_s=1.0,
         tell=lambda: f"{crowd.left()[:10]}\n{operator.log[-4000:]}",
     )
     assert not crowd.unprotected()
@@ -54,7 +54,7 @@ def until_gone(crowd: Crowd, operator: OperatorProcess) -> None:
         crowd.are_gone,
         what="every object to go away",
         within_s=WITHIN_S,
-        poll_s=0.5,
+        poll_s=1.0,
         tell=lambda: f"{crowd.left()[:10]}\n{operator.log[-4000:]}",
     )
 
