@@ -11,11 +11,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from psycopg import AsyncConnection
 
-from inventiv_operator.controllers.services import Services
+from inventiv_operator.controllers.services import Leadership, Services
 from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.store.errors import DatabaseUnavailable, Fenced
 
@@ -31,11 +31,31 @@ rollback.
 """
 
 
+class Writes(Protocol):
+    """Whoever has something of an organization written down."""
+
+    async def write(self, organization_id: OrganizationId, operation: Operation) -> None:
+        """As `LedgerWriter.write`."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class _Pending:
     operation: Operation
     done: asyncio.Future[None]
     is_posted: bool
+    leadership: Leadership | None  # of the one who writes, where that may end before the writer's
+
+
+@dataclass(frozen=True, slots=True)
+class _Under:
+    """The writer for work of one epoch; what shares its transactions may be of another."""
+
+    writer: "LedgerWriter"
+    leadership: Leadership
+
+    async def write(self, organization_id: OrganizationId, operation: Operation) -> None:
+        await self.writer.write(organization_id, operation, leadership=self.leadership)
 
 
 class LedgerWriter:
@@ -47,17 +67,23 @@ class LedgerWriter:
         self._waiting: dict[OrganizationId, list[_Pending]] = {}
         self._flushes: dict[OrganizationId, asyncio.Task[None]] = {}
 
-    async def write(self, organization_id: OrganizationId, operation: Operation) -> None:
+    def under(self, leadership: Leadership) -> Writes:
+        """For work whose writes are good only as long as `leadership` is held."""
+        return _Under(self, leadership)
+
+    async def write(
+        self, organization_id: OrganizationId, operation: Operation, *, leadership: Leadership | None = None
+    ) -> None:
         """Returns once it has committed.
 
         A write whose caller is cancelled may or may not have been made, as with any commit.
 
         Raises:
-            Fenced: this process does not lead; nothing was written.
+            Fenced: this process does not lead, or `leadership` has ended; nothing was written.
             Conflict: of this operation alone; those that shared its transaction are not touched by it.
             DatabaseUnavailable: the outcome is unknown.
         """
-        await self._add(organization_id, operation, is_posted=False)
+        await self._add(organization_id, operation, is_posted=False, leadership=leadership)
 
     def post(self, organization_id: OrganizationId, operation: Operation) -> asyncio.Future[None]:
         """Have a line of the audit log written with the next transaction of this organization.
@@ -69,10 +95,15 @@ class LedgerWriter:
         return self._add(organization_id, operation, is_posted=True)
 
     def _add(
-        self, organization_id: OrganizationId, operation: Operation, *, is_posted: bool
+        self,
+        organization_id: OrganizationId,
+        operation: Operation,
+        *,
+        is_posted: bool,
+        leadership: Leadership | None = None,
     ) -> asyncio.Future[None]:
         done = asyncio.get_running_loop().create_future()
-        pending = _Pending(operation=operation, done=done, is_posted=is_posted)
+        pending = _Pending(operation=operation, done=done, is_posted=is_posted, leadership=leadership)
         self._waiting.setdefault(organization_id, []).append(pending)
         if organization_id not in self._flushes:
             flush = asyncio.create_task(self._flush(organization_id), name="ledger writer")
@@ -103,7 +134,7 @@ class LedgerWriter:
                 pending.done.cancel()
 
     async def _commit(self, organization_id: OrganizationId, batch: list[_Pending]) -> None:
-        batch = [pending for pending in batch if not pending.done.done()]
+        batch = [pending for pending in batch if not pending.done.done() and _may_go_on(pending)]
         try:
             await self._transaction(organization_id, batch)
         except asyncio.CancelledError:
@@ -135,6 +166,18 @@ class LedgerWriter:
         async with door as conn:
             for pending in batch:
                 await pending.operation(conn)
+
+
+def _may_go_on(pending: _Pending) -> bool:
+    """Asked right before its transaction: it may have waited for company."""
+    if pending.leadership is None:
+        return True
+    try:
+        pending.leadership.fence()
+    except Fenced as error:
+        _fail([pending], error)
+        return False
+    return True
 
 
 def _fail(batch: list[_Pending], error: Exception) -> None:

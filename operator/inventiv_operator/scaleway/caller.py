@@ -1,13 +1,14 @@
 """One call of one credential: through the gate, over the wire, back as JSON or an error of the tree."""
 
 import asyncio
+import copy
 import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from pydantic import SecretStr
 
@@ -99,6 +100,15 @@ class Caller:
         self._secret_key = secret_key
         self._permit = permit
         self._write_sink = write_sink
+        self._may_write: Callable[[], object] | None = None
+
+    def under(self, may_write: Callable[[], object]) -> Self:
+        """The same, through the same gate, whose calls that may change something leave only while `may_write`
+        does not raise, too.
+        """
+        bound = copy.copy(self)
+        bound._may_write = may_write  # noqa: SLF001 (of this class)
+        return bound
 
     async def call(
         self,
@@ -124,7 +134,7 @@ class Caller:
 
         Raises:
             ScalewayError: any of the tree.
-            Whatever the permit's `may_write` raises, as it is: nothing was sent.
+            Whatever a `may_write`, the permit's or that of `under`, raises, as it is: nothing was sent.
         """
         headers, body = self._parts(content, text)
         target = f"{path}?{query}" if query else path
@@ -136,6 +146,8 @@ class Caller:
                 await self._context.observer.before(method, template)
             if send_before is not None and self.clock.now() >= send_before:
                 raise SendWindowClosed(f"{what}: its turn came too late; nothing was sent")
+            if self._may_write is not None and method not in READS:
+                self._may_write()
             with self._permit.sending(method, what=what):
                 telling.leaves(self.clock.now())
                 sent_s = self.clock.monotonic()

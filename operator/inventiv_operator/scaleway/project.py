@@ -1,9 +1,10 @@
 """What the groups of calls have in common: one caller, its shared listings, and how answers become values."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from inventiv_operator.domain.ids import ProviderRef, Zone
 from inventiv_operator.scaleway.caller import Caller, Reply, segment
@@ -22,6 +23,14 @@ class ProjectCalls:
         self._caller = caller
         self._tasks = tasks
         self._listings = Listings(caller, tasks)
+
+    def under(self, may_write: Callable[[], object]) -> Self:
+        """The same client, with the same shared listings; what it would change is asked of `may_write` when
+        its call leaves, which raises when that may not be.
+        """
+        bound = copy.copy(self)
+        bound._caller = self._caller.under(may_write)  # noqa: SLF001 (of this class)
+        return bound
 
     async def _in_zone(
         self,

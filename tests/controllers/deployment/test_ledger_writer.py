@@ -70,6 +70,24 @@ async def test_B7_whoever_was_fenced_writes_nothing_more(rig: Rig) -> None:
     assert done == []
 
 
+async def test_B7_a_write_of_an_earlier_epoch_is_fenced_alone(rig: Rig) -> None:
+    services = rig.process.services
+    writer, done = LedgerWriter(services), []  # type: ignore[var-annotated]
+    earlier = writer.under(services.of_this_epoch().leadership)
+    organization_id = rig.tenant.organization_id
+    await earlier.write(organization_id, operation(done, 1))
+    rig.process.leader.epoch = rig.premises.take_over()
+    posted = writer.post(organization_id, operation(done, 2))
+    results = await asyncio.gather(
+        earlier.write(organization_id, operation(done, 3)),
+        writer.under(services.of_this_epoch().leadership).write(organization_id, operation(done, 4)),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [Fenced, type(None)]
+    await posted
+    assert done == [1, 2, 4]
+
+
 async def test_a_write_whose_caller_has_left_does_not_stop_the_others(rig: Rig) -> None:
     writer, done = LedgerWriter(rig.process.services), []  # type: ignore[var-annotated]
     leaver = asyncio.create_task(writer.write(rig.tenant.organization_id, operation(done, 1)))

@@ -26,7 +26,7 @@ from inventiv_operator.controllers.deployment.observe import (
 from inventiv_operator.controllers.deployment.readiness import ReadinessMemory
 from inventiv_operator.controllers.deployment.resolve import Start
 from inventiv_operator.controllers.deployment.scene import Cloud, Scene, Starts, Template
-from inventiv_operator.controllers.ledger_writer import LedgerWriter
+from inventiv_operator.controllers.ledger_writer import Writes
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.cloud import IngressRule
 from inventiv_operator.domain.ids import Zone
@@ -107,7 +107,7 @@ class DeploymentPass:
         *,
         key: Key,
         readiness: ReadinessMemory,
-        writer: LedgerWriter,
+        writer: Writes,
         in_flight: InFlight[Driven],
         snapshot: DeploymentLedger,
         record: StartRecord,

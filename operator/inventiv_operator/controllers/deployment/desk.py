@@ -1,7 +1,7 @@
 """What the parts of the deployment controller work with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -13,7 +13,7 @@ from inventiv_operator.controllers.deployment.instance_driver import Driven
 from inventiv_operator.controllers.deployment.readiness import ReadinessMemory
 from inventiv_operator.controllers.deployment.scene import Cloud
 from inventiv_operator.controllers.deployment.status import StatusWriter
-from inventiv_operator.controllers.ledger_writer import LedgerWriter
+from inventiv_operator.controllers.ledger_writer import Writes
 from inventiv_operator.controllers.objects import Objects
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.tenancy import Refused, Tenancy
@@ -45,7 +45,9 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """One per process. `probe_cidrs`: where readiness probes come from, let in by every group."""
+    """One per pass, which ends with the epoch it began under. `probe_cidrs`: where readiness probes come
+    from, let in by every group.
+    """
 
     services: Services
     kube: Objects
@@ -53,7 +55,7 @@ class Desk:
     tenancy: Tenancy
     readiness: ReadinessMemory
     status: StatusWriter
-    writer: LedgerWriter
+    writer: Writes
     in_flight: InFlight[Driven]
     probe_cidrs: Sequence[str]
     intervals: Intervals
@@ -74,7 +76,8 @@ class Desk:
             gone = "the ProviderCredential that was pinned is not one of this organization"
             return Refused(reason="MissingProviderCredentials", message=gone)
         try:
-            return await self.access.provider_of(conn, credential, look=look)
+            cloud = await self.access.provider_of(conn, credential, look=look)
+            return replace(cloud, client=cloud.client.under(self.services.leadership.fence))
         except MissingProviderCredentials as error:
             return Refused(reason="MissingProviderCredentials", message=str(error))
         except CredentialWithheld as error:

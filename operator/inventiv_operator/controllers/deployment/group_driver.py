@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from inventiv_operator.controllers.deployment.removal_steps import absence
 from inventiv_operator.controllers.deployment.scene import Cloud
 from inventiv_operator.controllers.deployment.taken_ids import HeldElsewhere, held_elsewhere
-from inventiv_operator.controllers.ledger_writer import LedgerWriter, Operation
+from inventiv_operator.controllers.ledger_writer import Operation, Writes
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.cloud import IngressRule, SeenSecurityGroup
 from inventiv_operator.domain.group_plan import (
@@ -87,7 +87,7 @@ class GroupDriver:
     def __init__(
         self,
         services: Services,
-        writer: LedgerWriter,
+        writer: Writes,
         cloud: Cloud,
         *,
         deployment_id: DeploymentId,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from inventiv_operator.controllers.deployment.group_driver import GROUP_ROLE, GroupDriver
 from inventiv_operator.controllers.deployment.scene import Cloud
-from inventiv_operator.controllers.ledger_writer import LedgerWriter
+from inventiv_operator.controllers.ledger_writer import Writes
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.cloud import IngressRule
 from inventiv_operator.domain.ids import ProviderRef, Zone
@@ -18,7 +18,7 @@ class Groups:
     def __init__(
         self,
         services: Services,
-        writer: LedgerWriter,
+        writer: Writes,
         cloud: Cloud,
         deployment: DeploymentRow,
         rows: Sequence[Resource],

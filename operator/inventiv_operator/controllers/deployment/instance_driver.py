@@ -10,7 +10,7 @@ from inventiv_operator.controllers.deployment.removal_steps import RemovalSteps
 from inventiv_operator.controllers.deployment.scene import Scene
 from inventiv_operator.controllers.deployment.start_steps import StartSteps
 from inventiv_operator.controllers.deployment.taken_ids import HeldElsewhere
-from inventiv_operator.controllers.ledger_writer import LedgerWriter
+from inventiv_operator.controllers.ledger_writer import Writes
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.instance_facts import InstanceFacts
 from inventiv_operator.domain.instance_plan import plan_instance
@@ -95,7 +95,7 @@ LATER = Wait(reason="Queued", after_s=RETRY_S)
 class InstanceDriver:
     """Drives the instances of one deployment in one pass."""
 
-    def __init__(self, services: Services, writer: LedgerWriter, scene: Scene) -> None:
+    def __init__(self, services: Services, writer: Writes, scene: Scene) -> None:
         self._services = services
         self._scene = scene
         self._starts = StartSteps(services, writer, scene)

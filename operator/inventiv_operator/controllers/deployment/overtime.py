@@ -3,6 +3,9 @@
 A step has 20 s, and an API that hangs takes 30 s for each call. A call must not be cut: its outcome would be
 unknown for no reason. And a worker must not wait for it: the others lack it (T6). So the
 pass goes on alone, and steps on the same key join it before anything new is begun.
+
+A pass may outlive a lease in the same way. It carries the epoch that it began under: once that is over it
+writes nothing and sends nothing that changes anything, also when this process leads again.
 """
 
 import asyncio
@@ -12,6 +15,7 @@ from typing import Any
 
 from inventiv_operator.runtime.clock import Clock
 from inventiv_operator.runtime.queue import Key, Result
+from inventiv_operator.store.errors import Fenced
 
 LOOK_AGAIN_S = 5.0
 
@@ -28,7 +32,8 @@ class Overtime:
     ) -> Result:
         """What the pass came to, or that it is still under way.
 
-        Raises what the pass raises, also when it ended after its own step.
+        Raises what the pass raises, also when it ended after its own step; not that it was fenced, though,
+        in a later step: that one may be of a later epoch.
         """
         earlier = self._passes.get(key)
         if earlier is None:
@@ -44,9 +49,13 @@ class Overtime:
         if not task.done():
             return Result(requeue_after_s=LOOK_AGAIN_S)
         del self._passes[key]
-        result = task.result()
+        if earlier is None:
+            return task.result()
         # It had begun before whatever brought this step.
-        return result if earlier is None else replace(result, requeue_after_s=0.0)
+        try:
+            return replace(task.result(), requeue_after_s=0.0)
+        except Fenced:
+            return Result(requeue_after_s=0.0)
 
     async def close(self) -> None:
         """Cut what is still under way."""

@@ -48,6 +48,8 @@ class DeploymentReconciler:
         intervals: Intervals,
     ) -> None:
         """`probe_rules`: the networks that readiness probes come from."""
+        self._services = services
+        self._writer = writer
         self._desk = Desk(
             services=services,
             kube=kube,
@@ -60,8 +62,6 @@ class DeploymentReconciler:
             probe_cidrs=tuple(probe_rules),
             intervals=intervals,
         )
-        self._living = Living(self._desk)
-        self._removal = Removal(self._desk)
         self._overtime = Overtime(services.clock)
 
     async def close(self) -> None:
@@ -78,10 +78,25 @@ class DeploymentReconciler:
             KubeError, StoreError: try again later; `Fenced`: another process leads, it is not ours any more.
         """
         return await self._overtime.within(
-            key, lambda: self._pass(key, deadline_s=deadline_s), deadline_s=deadline_s
+            key, lambda: self._one_pass().run(key, deadline_s=deadline_s), deadline_s=deadline_s
         )
 
-    async def _pass(self, key: Key, *, deadline_s: float) -> Result:
+    def _one_pass(self) -> "_OnePass":
+        """It may outlive its step, and a lease: it is good for the epoch it begins under, and no other."""
+        services = self._services.of_this_epoch()
+        desk = replace(self._desk, services=services, writer=self._writer.under(services.leadership))
+        return _OnePass(desk)
+
+
+class _OnePass:
+    """Over one key."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._living = Living(desk)
+        self._removal = Removal(desk)
+
+    async def run(self, key: Key, *, deadline_s: float) -> Result:
         desk = self._desk
         body = await desk.kube.get(DEPLOYMENT, key.namespace, key.name)
         rows = await desk.tenancy.deployment_rows(key.namespace, key.name)

@@ -14,7 +14,7 @@ from inventiv_operator.controllers.deployment.rows import (
     with_volume_sight,
 )
 from inventiv_operator.controllers.deployment.scene import Scene
-from inventiv_operator.controllers.ledger_writer import LedgerWriter, Operation
+from inventiv_operator.controllers.ledger_writer import Operation, Writes
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.cloud import STOPPING, AttachedVolume, Listing, SeenVolume, VolumeApi
 from inventiv_operator.domain.ids import Zone
@@ -34,7 +34,7 @@ OPEN = frozenset({ResourceState.INTENDED, ResourceState.PRESENT, ResourceState.D
 class RemovalSteps:
     """For the instances of one deployment in one pass. What a call raises is the driver's to understand."""
 
-    def __init__(self, services: Services, writer: LedgerWriter, scene: Scene) -> None:
+    def __init__(self, services: Services, writer: Writes, scene: Scene) -> None:
         self._services = services
         self._writer = writer
         self._scene = scene

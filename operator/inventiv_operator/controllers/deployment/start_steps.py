@@ -23,7 +23,7 @@ from inventiv_operator.controllers.deployment.ledger_notes import (
 from inventiv_operator.controllers.deployment.rows import api_of, ref_of, row_of, with_state, with_volume
 from inventiv_operator.controllers.deployment.scene import Scene, Template
 from inventiv_operator.controllers.deployment.taken_ids import held_elsewhere
-from inventiv_operator.controllers.ledger_writer import LedgerWriter, Operation
+from inventiv_operator.controllers.ledger_writer import Operation, Writes
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.domain.cloud import GB, STARTING, AttachedVolume, NewServer, SeenServer
 from inventiv_operator.domain.ids import InstanceId
@@ -52,7 +52,7 @@ SIZE_MAX_AGE_S = 60.0
 class StartSteps:
     """For the instances of one deployment in one pass. What a call raises is the driver's to understand."""
 
-    def __init__(self, services: Services, writer: LedgerWriter, scene: Scene) -> None:
+    def __init__(self, services: Services, writer: Writes, scene: Scene) -> None:
         self._services = services
         self._writer = writer
         self._scene = scene

@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from inventiv_operator.controllers.ledger_writer import LedgerWriter
+from inventiv_operator.controllers.ledger_writer import Writes
 from inventiv_operator.domain.ids import ProviderRef
 from inventiv_operator.domain.ledger import Resource
 from inventiv_operator.domain.waits import Wait
@@ -28,9 +28,7 @@ class HeldElsewhere(Exception):
         self.wait = Wait(reason="CreateFailed", after_s=LOOK_AGAIN_S, message=message)
 
 
-async def held_elsewhere(
-    writer: LedgerWriter, row: Resource, ref: ProviderRef, *, what: str
-) -> HeldElsewhere:
+async def held_elsewhere(writer: Writes, row: Resource, ref: ProviderRef, *, what: str) -> HeldElsewhere:
     """The error to raise; an error in the log the first time, which the ledger remembers."""
     message = (
         f"{what} {ref} in {row.zone} was found here, but the ledger holds it, or a part of it, for something"
