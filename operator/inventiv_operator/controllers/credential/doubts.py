@@ -22,7 +22,9 @@ class Doubts:
         self._schedule.doubt(row.id)
         if not is_first:
             return
+        # Whose it is, is not told: that would hold for every key of the namespace, and a closing credential
+        # outlives the claim on it. Its next tenant would stand in the line of the former one (T6).
         key: QueueKey = Key(CREDENTIAL.kind, row.namespace, row.name)
         if not row.namespace:  # seeded: it has no object
             key = seeded_key(row.organization_id, row.id)
-        self._enqueue(key, organization=str(row.organization_id), lane=Lane.CREATE)
+        self._enqueue(key, lane=Lane.CREATE)
