@@ -12,7 +12,7 @@ from e2e.crowd import TENANT_KINDS, Crowd
 from e2e.tenant import FAST_WORLD, until
 from local_stack.simulator_client import SimulatorClient
 from local_stack.stack import Stack
-from stack_fixtures import Database, OperatorFactory, OperatorProcess
+from stack_fixtures import Database, OperatorFactory, OperatorProcess, remove_our_objects
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -31,6 +31,7 @@ SEEN_AT_LEAST = {"organizations": 1, "providers": 1, "deployments": 1, "instance
 
 
 def crowd_of_all_orders(stack: Stack, simulator: SimulatorClient) -> Crowd:
+    remove_our_objects(stack)  # what a failed test left
     crowd = Crowd(stack, simulator, [f"t-{letters}" for letters in ORDERS])
     simulator.reset(*crowd.keys.values(), **FAST_WORLD)
     crowd.apply()
