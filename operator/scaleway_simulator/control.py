@@ -76,8 +76,10 @@ class Control:
 
     async def add_key(self, request: Request) -> None:
         world = self._world
-        key = key_from(await _object(request), now=world.now, seconds=world.seconds)
-        world.identity.project(key.project_id, now=world.now)
+        described = await _object(request)
+        key = key_from(described, now=world.now, seconds=world.seconds)
+        organization_id = str(described.get("organization_id") or "")
+        world.identity.project(key.project_id, now=world.now, organization_id=organization_id)
         world.identity.add_key(key)
 
     async def state(self, _: Request) -> dict[str, Any]:

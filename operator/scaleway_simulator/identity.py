@@ -96,11 +96,16 @@ class Identity:
     def organization_of(self, project_id: str, *, now: datetime) -> str:
         return self.project(project_id, now=now).organization_id
 
-    def project(self, project_id: str, *, now: datetime) -> Project:
-        """A project somebody is allowed to name; in an open world they come into being by being named."""
+    def project(self, project_id: str, *, now: datetime, organization_id: str = "") -> Project:
+        """A project somebody is allowed to name; in an open world they come into being by being named.
+
+        `organization_id` of one that comes into being; empty: the same as its own.
+        """
         found = self.projects.get(project_id)
         if found is None:
-            made = Project(id=project_id, organization_id=project_id, name="default", created_at=now)
+            made = Project(
+                id=project_id, organization_id=organization_id or project_id, name="default", created_at=now
+            )
             found = self.add_project(made)
         return found
 

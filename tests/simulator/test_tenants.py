@@ -180,3 +180,16 @@ async def test_what_other_people_do_to_a_server(alpha: Api) -> None:
 async def test_an_unknown_deed_or_thing_is_said_to_be_so(alpha: Api) -> None:
     assert (await alpha.control("world/servers/nothing/stop")).status_code == 404
     assert (await alpha.control("world/servers/nothing/explode")).status_code == 404
+
+
+async def test_a_new_key_brings_its_project_and_organization_along(alpha: Api) -> None:
+    project, organization, secret = (f"{digit * 8}-2222-4333-8444-555555555555" for digit in "789")
+    key = {"access_key": "SCWNEWPROJECTKEY0001", "secret_key": secret, "project_id": project}
+    assert (await alpha.control("keys", {**key, "organization_id": organization})).status_code == 204
+    made = await alpha.client.post(
+        f"{INSTANCE}/security_groups",
+        json={"name": "x", "project": project},
+        headers={"X-Auth-Token": secret},
+    )
+    group = made.json()["security_group"]
+    assert (group["project"], group["organization"]) == (project, organization)
