@@ -22,6 +22,7 @@ from inventiv_operator.controllers.organization import OrganizationReconciler
 from inventiv_operator.controllers.outage import OutageNotes
 from inventiv_operator.controllers.probes import Prober
 from inventiv_operator.controllers.retention import Retention
+from inventiv_operator.controllers.secret_users import SecretUsers
 from inventiv_operator.controllers.seeding.ending import SeededEnd
 from inventiv_operator.controllers.seeding.keeping import SeededCredentials
 from inventiv_operator.controllers.seeding.opening import SeedOpening
@@ -87,7 +88,9 @@ class Parts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """What runs of the controllers: the queue's process, the loop over the ledger, the probes."""
+    """What runs of the controllers: the queue's process, the loop over the ledger, the probes. And
+    `secret_users`, which the watches tell.
+    """
 
     dispatcher: Dispatcher
     terminator: Terminator
@@ -97,6 +100,7 @@ class Assembly:
     writer: LedgerWriter
     retention: Retention
     access: Access
+    secret_users: SecretUsers
 
     def let_go(self) -> None:
         """For a process that does not lead any more: it asks no instance, and holds no tenant's key."""
@@ -135,8 +139,8 @@ def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> 
         trail=trail,
         doubt=Doubts(schedule, enqueue=parts.queue.add),
     )
-    index = NamespaceIndex()
-    waking = Waking(parts.kube, enqueue=parts.queue.add)
+    index, secret_users = NamespaceIndex(), SecretUsers()
+    waking = Waking(parts.kube, secret_users=secret_users, enqueue=parts.queue.add)
     removal = Removal(services, access=access, control_groups=ControlGroups(services))
     custody = Custody(services, access=access, keyring=parts.keyring, schedule=schedule)
     readiness = ReadinessMemory(
@@ -160,7 +164,13 @@ def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> 
             wake_namespace=waking.everything_in,
         ),
         credential=_credential(
-            parts, services, custody=custody, status=status, removal=removal, waking=waking
+            parts,
+            services,
+            custody=custody,
+            status=status,
+            removal=removal,
+            secret_users=secret_users,
+            waking=waking,
         ),
         deployment=deployment,
         sweeps={
@@ -192,6 +202,7 @@ def assemble(parts: Parts, *, leadership: Lease, surroundings: Surroundings) -> 
             tombstone_days=parts.settings.tombstone_retention_days,
         ),
         access=access,
+        secret_users=secret_users,
     )
 
 
@@ -237,6 +248,7 @@ def _credential(
     custody: Custody,
     status: ObjectStatusWriter,
     removal: Removal,
+    secret_users: SecretUsers,
     waking: Waking,
 ) -> CredentialReconciler:
     return CredentialReconciler(
@@ -246,6 +258,7 @@ def _credential(
         removal=removal,
         tenancy=Tenancy(services, parts.kube),
         status=status,
+        secret_users=secret_users,
         wake_deployments=waking.deployments_in,
     )
 

@@ -212,7 +212,7 @@ def _wire(
     )
     controllers = assemble(parts, leadership=lease, surroundings=surroundings)
     kopf_registry = kopf.OperatorRegistry()
-    register(kopf_registry, enqueue=parts.queue.add)
+    register(kopf_registry, enqueue=parts.queue.add, saw_credential=controllers.secret_users.saw)
     return Operator(
         settings=settings,
         access=access,

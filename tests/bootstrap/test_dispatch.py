@@ -11,13 +11,14 @@ import pytest
 from inventiv_operator.controllers.dispatch import AGAIN, STAND_BY, Controllers, Dispatcher
 from inventiv_operator.controllers.namespaces import NamespaceIndex
 from inventiv_operator.controllers.outage import OutageNotes
+from inventiv_operator.controllers.secret_users import SecretUsers
 from inventiv_operator.controllers.status import ObjectStatusWriter
 from inventiv_operator.controllers.waking import Waking
 from inventiv_operator.domain.ids import CredentialId, OrganizationId
 from inventiv_operator.kube.errors import Conflict as KubeConflict
 from inventiv_operator.kube.errors import Unavailable
 from inventiv_operator.kube.events import EventRecorder
-from inventiv_operator.kube.kinds import CREDENTIAL, DEPLOYMENT
+from inventiv_operator.kube.kinds import DEPLOYMENT
 from inventiv_operator.runtime.queue import DONE, Key, QueueKey, Result, SweepKey
 from inventiv_operator.store.errors import Conflict, DatabaseBusy, DatabaseUnavailable, Fenced, StoreDefect
 from runtime.virtual_time import LoopClock
@@ -62,6 +63,7 @@ class Bench:
     cluster: FakeCluster
     standing: Standing
     index: NamespaceIndex
+    users: SecretUsers
     controllers: dict[str, Controller]
     queued: list[QueueKey]
 
@@ -75,7 +77,7 @@ class Bench:
 @pytest.fixture
 async def bench() -> Bench:
     cluster, standing, index, queued = FakeCluster(), Standing(), NamespaceIndex(), list[QueueKey]()
-    clock = LoopClock()
+    users, clock = SecretUsers(), LoopClock()
     made = {name: Controller() for name in ("organization", "credential", "deployment", "sweep")}
     status = ObjectStatusWriter(cluster, events=EventRecorder(cluster, clock=clock, instance=""), clock=clock)
 
@@ -92,10 +94,10 @@ async def bench() -> Bench:
         standing=standing,
         outage=OutageNotes(cluster, status=status),
         index=index,
-        waking=Waking(cluster, enqueue=enqueue),
+        waking=Waking(cluster, secret_users=users, enqueue=enqueue),
         enqueue=enqueue,
     )
-    return Bench(dispatcher, cluster, standing, index, made, queued)
+    return Bench(dispatcher, cluster, standing, index, users, made, queued)
 
 
 async def test_every_kind_reaches_its_controller(bench: Bench) -> None:
@@ -122,7 +124,7 @@ async def test_a_secret_stands_for_the_credentials_that_name_it(bench: Bench) ->
         ("acme", "c", "scaleway"),
         ("elsewhere", "d", "scaleway"),
     ):
-        bench.cluster.put(CREDENTIAL, namespace, name, spec={"secretRef": {"name": secret}})
+        bench.users.saw(namespace, name, {"spec": {"secretRef": {"name": secret}}})
     await bench(Key("Secret", "acme", "scaleway"))
     assert bench.queued == [Key("ProviderCredential", "acme", "a"), Key("ProviderCredential", "acme", "c")]
 

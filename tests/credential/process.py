@@ -10,6 +10,7 @@ from inventiv_operator.controllers.deployment.readiness import ReadinessMemory
 from inventiv_operator.controllers.deployment.reconciler import DeploymentReconciler, Intervals
 from inventiv_operator.controllers.deployment.status import StatusWriter
 from inventiv_operator.controllers.ledger_writer import LedgerWriter
+from inventiv_operator.controllers.secret_users import SecretUsers
 from inventiv_operator.controllers.status import ObjectStatusWriter
 from inventiv_operator.controllers.sweeps.control_groups import ControlGroups
 from inventiv_operator.controllers.waking import Waking
@@ -29,6 +30,10 @@ def restart(bench: Bench) -> None:
     services, keyring = bench.services, KeyringFile(bench.keyring_path)
     schedule = ValidationSchedule(bench.clock, jitter=lambda: 0.5)
     bench.custody = Custody(services, access=bench.access, keyring=keyring, schedule=schedule)
+    users = SecretUsers()
+    bench.waking = Waking(
+        bench.cluster, secret_users=users, enqueue=lambda key, **_: bench.queued.append(key)
+    )
     bench.credential = CredentialReconciler(
         services,
         bench.cluster,
@@ -36,9 +41,8 @@ def restart(bench: Bench) -> None:
         removal=Removal(services, access=bench.access, control_groups=ControlGroups(services)),
         tenancy=bench.tenancy,
         status=_status(bench),
-        wake_deployments=Waking(
-            bench.cluster, enqueue=lambda key, **_: bench.queued.append(key)
-        ).deployments_in,
+        secret_users=users,
+        wake_deployments=bench.waking.deployments_in,
     )
 
 

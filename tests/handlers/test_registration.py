@@ -1,5 +1,6 @@
 """The handlers as Kopf would call them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import kopf
@@ -12,9 +13,13 @@ from inventiv_operator.runtime.queue import Key, Lane
 class Queue:
     def __init__(self) -> None:
         self.added: list[tuple[Key, Lane]] = []
+        self.saw: list[tuple[str, str, str]] = []
 
     def add(self, key: Key, *, lane: Lane = Lane.REFRESH) -> None:
         self.added.append((key, lane))
+
+    def saw_credential(self, namespace: str, credential: str, body: Mapping[str, Any]) -> None:
+        self.saw.append((namespace, credential, body["spec"]["secretRef"]["name"]))
 
 
 @pytest.fixture
@@ -25,7 +30,7 @@ def queue() -> Queue:
 @pytest.fixture
 def registry(queue: Queue) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
-    register(registry, enqueue=queue.add)
+    register(registry, enqueue=queue.add, saw_credential=queue.saw_credential)
     return registry
 
 
@@ -45,6 +50,24 @@ async def test_an_object_s_event_becomes_its_key(registry: kopf.OperatorRegistry
         (Key("Deployment", "acme", "llama"), Lane.CREATE),
         (Key("Organization", "", "acme"), Lane.REFRESH),
     ]
+
+
+async def test_which_secret_a_credential_uses_is_told_with_its_key(
+    registry: kopf.OperatorRegistry, queue: Queue
+) -> None:
+    def body(generation: int, secret: str) -> dict[str, Any]:
+        metadata = {"namespace": "acme", "name": "scaleway", "uid": "c", "generation": generation}
+        return {"metadata": metadata, "spec": {"secretRef": {"name": secret}}}
+
+    for event_type, generation, secret in (
+        (None, 1, "one"),
+        ("MODIFIED", 1, "one"),  # our own status write
+        ("MODIFIED", 2, "two"),
+        ("DELETED", 2, "two"),
+    ):
+        await event(registry, "providercredentials_seen", event_type, body(generation, secret))
+    assert queue.saw == [("acme", "scaleway", "one"), ("acme", "scaleway", "two")]
+    assert [key for key, _ in queue.added] == [Key("ProviderCredential", "acme", "scaleway")] * 3
 
 
 async def test_every_version_of_secrets_and_namespaces_counts(

@@ -20,6 +20,7 @@ from inventiv_operator.controllers.credential.schedule import ValidationSchedule
 from inventiv_operator.controllers.ledger_writer import LedgerWriter
 from inventiv_operator.controllers.namespaces import NamespaceIndex
 from inventiv_operator.controllers.organization import OrganizationReconciler
+from inventiv_operator.controllers.secret_users import SecretUsers
 from inventiv_operator.controllers.seeding.ending import SeededEnd
 from inventiv_operator.controllers.seeding.keeping import SeededCredentials
 from inventiv_operator.controllers.seeding.opening import SeedOpening
@@ -87,6 +88,7 @@ class Bench:
     keyring_path: Path
     organization: OrganizationReconciler
     credential: CredentialReconciler
+    waking: Waking
     opening: SeedOpening
     seeded: SeededCredentials
     tenancy: Tenancy
@@ -119,6 +121,12 @@ class Bench:
         self.cluster.put_secret(
             self.name, "scaleway", SCW_ACCESS_KEY=key.access_key, SCW_SECRET_KEY=key.secret_key
         )
+
+    def namespace_uid(self) -> str:
+        """As it is now."""
+        body = self.cluster.read(NAMESPACE, "", self.name)
+        assert body is not None
+        return str(body["metadata"]["uid"])
 
     def put_credential(self, name: str = "scaleway", **spec: Any) -> Body:
         whole = {"projectID": self.project_id, "secretRef": {"name": "scaleway"}, **spec}
@@ -275,7 +283,8 @@ async def bench_on(
         schedule = ValidationSchedule(clock, jitter=lambda: 0.5)
         doubts = Doubts(schedule, enqueue=lambda key, **_: queued.append(key))
         access = Access(services, factory=factory, keyring=keyring, trail=trail, doubt=doubts)
-        waking = Waking(cluster, enqueue=lambda key, **_: queued.append(key))
+        users = SecretUsers()
+        waking = Waking(cluster, secret_users=users, enqueue=lambda key, **_: queued.append(key))
         removal = Removal(services, access=access, control_groups=ControlGroups(services))
         custody = Custody(services, access=access, keyring=keyring, schedule=schedule)
         tenancy, warnings = Tenancy(services, cluster), SeedWarnings()
@@ -319,8 +328,10 @@ async def bench_on(
                 removal=removal,
                 tenancy=tenancy,
                 status=status,
+                secret_users=users,
                 wake_deployments=waking.deployments_in,
             ),
+            waking=waking,
             opening=opening,
             seeded=seeded,
             tenancy=tenancy,

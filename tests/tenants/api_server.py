@@ -5,6 +5,7 @@ operator.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from inventiv_operator.handlers.registration import Saw
 from inventiv_operator.handlers.seen import SeenObjects, lane_of
 from inventiv_operator.kube.client import ObjectList
 from inventiv_operator.kube.kinds import (
@@ -109,8 +110,9 @@ def _watched(items: Iterable[Body]) -> Iterable[Body]:
 class Watches:
     """What Kopf and the handlers do with an event, without the socket: see `handlers.registration`."""
 
-    def __init__(self, queue: WorkQueue) -> None:
+    def __init__(self, queue: WorkQueue, *, saw_credential: Saw) -> None:
         self._queue = queue
+        self._saw_credential = saw_credential
         self._seen = {kind: SeenObjects() for kind in OURS}
 
     def __call__(self, event: str, body: Mapping[str, Any]) -> None:
@@ -118,6 +120,8 @@ class Watches:
         key = Key(kind, str(metadata.get("namespace") or ""), str(metadata["name"]))
         if kind in OURS:
             if self._seen[kind].is_news(event, body):
+                if kind == CREDENTIAL.kind and event != "DELETED":
+                    self._saw_credential(key.namespace, key.name, body)
                 self._queue.add(key, lane=lane_of(event, body))
         elif kind != SECRET.kind or list(_watched([dict(body)])):
             self._queue.add(key, lane=Lane.REFRESH)

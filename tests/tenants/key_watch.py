@@ -98,6 +98,10 @@ class KeyWatch:
             now = {s for (of, _), s in self._now_in_secrets.items() if of == tenant}
             self._offered[tenant] -= {str(before)} - now
 
+    def is_in_use(self, secret_key: str) -> bool:
+        """Stored, for whichever credential."""
+        return secret_key in self._stored.values()
+
     def destroyed(self, credential: CredentialId) -> None:
         self._stored.pop(credential, None)
         self._incoming.pop(credential, None)

@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
@@ -40,6 +41,14 @@ class Theatre:
         except Exception as error:
             error.add_note("\n".join((f"sequence {self.played}:", *trace)))
             raise
+
+    def show(self, scene: Callable[[Story], Coroutine[Any, Any, None]]) -> None:
+        """What is no sequence."""
+
+        async def story() -> None:
+            await scene(Story(self._stage, []))
+
+        self._runner.run(story())
 
     def play_many(self, sequences: st.SearchStrategy[list[Step]], *, part: str) -> None:
         """One part of all the runs, with a seed of its own; the smallest sequence that fails is printed."""

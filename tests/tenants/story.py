@@ -94,13 +94,10 @@ class Story:
 
         `settled`: the first step comes when everybody is Ready, else while everything is being made.
         """
-        await self.stage.admin.execute(WIPE)
-        await self._start()
+        await self.begin()
         try:
-            for tenant in self.tenants:
-                self._arrive(tenant)
             if settled:
-                await self._until_at_rest()
+                await self.until_at_rest()
             for step in steps:
                 self.note(repr(step))
                 await self._do(step)
@@ -110,6 +107,13 @@ class Story:
         finally:
             await self.operator.stop()
             await self.wire.close()
+
+    async def begin(self) -> None:
+        """Three tenants come to an operator that has just started."""
+        await self.stage.admin.execute(WIPE)
+        await self.start()
+        for tenant in self.tenants:
+            self._arrive(tenant)
 
     def note(self, what: str) -> None:
         self.trace.append(f"{self.world.seconds:10.1f} s: {what}")
@@ -122,7 +126,7 @@ class Story:
         tenant.put_credential()
         tenant.deploy(NAMES[0], 1)
 
-    async def _start(self) -> None:
+    async def start(self) -> None:
         await self.stage.admin.execute("UPDATE operator_lease SET expires_at = '-infinity'")
         cursor = await self.stage.admin.execute("SELECT take_lease(0, gen_random_uuid()::text, '100 years')")
         row = await cursor.fetchone()
@@ -170,7 +174,7 @@ class Story:
             case Do.RESTART:
                 await self.operator.kill()
                 await self._sleep(step.number)
-                await self._start()
+                await self.start()
             case Do.PASS:
                 await self._sleep(step.number)
             case Do.FAULT:
@@ -196,9 +200,9 @@ class Story:
         for tenant in self.tenants:
             tenant.mend_keys()
             tenant.look_again()
-        await self._until_at_rest()
+        await self.until_at_rest()
 
-    async def _until_at_rest(self) -> None:
+    async def until_at_rest(self) -> None:
         end_s = self.stage.loop.time() + PATIENCE_S
         while True:
             for tenant in self.tenants:

@@ -242,7 +242,7 @@ class WholeOperator:
     async def start(self) -> None:
         """As after the lease was gained: everything is listed, and looked at at once."""
         await self._factory.__aenter__()
-        self._api.watch = Watches(self._queue)
+        self._api.watch = Watches(self._queue, saw_credential=self._assembly.secret_users.saw)
         self._relister.hurry()
         run = asyncio.get_running_loop().create_task
         self._tasks = [

@@ -136,7 +136,7 @@ class Dispatcher:
 
     async def _secret(self, key: Key, *, deadline_s: float) -> Result:
         del deadline_s
-        await self._waking.credentials_of(key.namespace, secret=key.name)
+        self._waking.credentials_of(key.namespace, secret=key.name)
         return DONE
 
     async def _namespace(self, key: Key, *, deadline_s: float) -> Result:

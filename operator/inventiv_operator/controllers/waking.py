@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from inventiv_operator.controllers.secret_users import SecretUsers
 from inventiv_operator.controllers.tenant_objects import Lists
 from inventiv_operator.kube.kinds import CREDENTIAL, DEPLOYMENT, Kind
 from inventiv_operator.runtime.queue import Key, Lane, QueueKey
@@ -16,10 +17,13 @@ class Enqueue(Protocol):
 
 
 class Waking:
-    """Every method raises `KubeError`; the step that called it is then repeated, and wakes them again."""
+    """Every method that lists raises `KubeError`; the step that called it is then repeated, and wakes them
+    again.
+    """
 
-    def __init__(self, kube: Lists, *, enqueue: Enqueue) -> None:
+    def __init__(self, kube: Lists, *, secret_users: SecretUsers, enqueue: Enqueue) -> None:
         self._kube = kube
+        self._secret_users = secret_users
         self._enqueue = enqueue
 
     async def everything_in(self, namespace: str) -> None:
@@ -31,13 +35,10 @@ class Waking:
         """A credential of theirs became ready, or ceased to be."""
         await self._wake(namespace, DEPLOYMENT)
 
-    async def credentials_of(self, namespace: str, *, secret: str) -> None:
-        """A Secret changed: those that take their key from it. References never leave the namespace (T2)."""
-        listed = await self._kube.list(CREDENTIAL, namespace=namespace)
-        for item in listed.items:
-            reference = (item.get("spec") or {}).get("secretRef") or {}
-            if reference.get("name") == secret:
-                self._enqueue(_key_of(CREDENTIAL, item), lane=Lane.CREATE)
+    def credentials_of(self, namespace: str, *, secret: str) -> None:
+        """A Secret changed: those that take their key from it. Nothing is asked for it, see `SecretUsers`."""
+        for name in self._secret_users.of(namespace, secret=secret):
+            self._enqueue(Key(CREDENTIAL.kind, namespace, name), lane=Lane.CREATE)
 
     async def _wake(self, namespace: str, kind: Kind) -> None:
         listed = await self._kube.list(kind, namespace=namespace, metadata_only=True)

@@ -20,6 +20,7 @@ from inventiv_operator.controllers.credential.upkeep import has_moved, past_its_
 from inventiv_operator.controllers.credential.validation import zones_to_try
 from inventiv_operator.controllers.credential.words import said_of_abandoned
 from inventiv_operator.controllers.deployment.translate import RECONCILE_AT
+from inventiv_operator.controllers.secret_users import SecretUsers
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.status import ObjectStatusWriter
 from inventiv_operator.controllers.tenancy import Tenancy
@@ -70,6 +71,7 @@ class CredentialReconciler:
         removal: Removal,
         tenancy: Tenancy,
         status: ObjectStatusWriter,
+        secret_users: SecretUsers,
         wake_deployments: WakeNamespace,
     ) -> None:
         self._services = services
@@ -80,12 +82,14 @@ class CredentialReconciler:
         self._report = Report(status, clock=services.clock)
         self._abandoning = Abandoning(services)
         self._following = Following(services)
+        self._secret_users = secret_users
         self._wake_deployments = wake_deployments
         self._to_wake: set[str] = set()  # namespaces; a restart looks at everything anyway
 
     async def reconcile(self, key: Key, *, deadline_s: float) -> Result:
         """See the module."""
         body = await self._kube.get(CREDENTIAL, key.namespace, key.name)
+        self._secret_users.saw(key.namespace, key.name, body)  # before the Secret is read: see there
         obj = None if body is None else parse_credential(body)
         own = await self._settle_rows(key, obj, deadline_s=deadline_s)
         bind(organization=None if own is None else str(own.organization_id))
