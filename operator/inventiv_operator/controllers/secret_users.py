@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _REMEMBERED = 50_000
-"""Credentials, some 500 bytes each. Beyond, the namespace that has most is forgotten in part: a change of its
+"""Credentials, some 350 bytes each. Beyond, the namespace that has most is forgotten in part: a change of its
 Secrets is then noticed by the next pass over the credential.
 """
 
