@@ -32,6 +32,12 @@ KNOWN: dict[str, list[Step]] = {
         Step(Do.CREDENTIAL, 0, "", 0, 40.0),
         Step(Do.DEPLOY, 0, "llama", 1, 40.0),
     ],
+    "a-revoked-key-comes-back-after-every-object-went": [
+        Step(Do.KEY, 0, "revoked"),
+        Step(Do.UNDEPLOY, 0, "llama", 0, 40.0),
+        Step(Do.NO_ORGANIZATION, 0, "", 0, 40.0),
+        Step(Do.FORCE_NAMESPACE, 0, "", 0, 5.0),
+    ],
     "made-anew-in-and-after-the-quarantine": [
         Step(Do.UNDEPLOY, 0, "llama"),
         Step(Do.NO_CREDENTIAL, 0, "", 0, 40.0),

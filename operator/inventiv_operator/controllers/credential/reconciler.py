@@ -13,6 +13,7 @@ from inventiv_operator.controllers.credential.abandoning import Abandoning, Give
 from inventiv_operator.controllers.credential.custody import Custody, KeyState, Offer, SaidOfKey, Watch
 from inventiv_operator.controllers.credential.following import Followed, Following, allowed_zones
 from inventiv_operator.controllers.credential.key import ApiKey, KeyProblem, read_key
+from inventiv_operator.controllers.credential.left_behind import LeftBehind
 from inventiv_operator.controllers.credential.removal import Removal, Waiting
 from inventiv_operator.controllers.credential.report import Report, is_unsaid
 from inventiv_operator.controllers.credential.schedule import Turn
@@ -23,9 +24,8 @@ from inventiv_operator.controllers.deployment.translate import RECONCILE_AT
 from inventiv_operator.controllers.secret_users import SecretUsers
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.status import ObjectStatusWriter
-from inventiv_operator.controllers.tenancy import Tenancy
+from inventiv_operator.controllers.tenancy import Home, Tenancy
 from inventiv_operator.controllers.tenant_objects import TenantObjects
-from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.domain.ledger import CredentialRow
 from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, CREDENTIAL
 from inventiv_operator.runtime.logging import bind, bound
@@ -41,6 +41,11 @@ REFRESH_S = 30.0
 read again.
 """
 LISTING = Waiting(message="", again_in_s=0.0)
+ENDED = Waiting(message="nothing of it is left, and it serves nothing any more", again_in_s=0.0)
+UNHELD = (
+    f"the finalizer {CLEANUP_FINALIZER} was taken away: the operator goes on with the deletion, but nothing"
+    " keeps the object until that is done"
+)
 
 WakeNamespace = Callable[[str], Awaitable[None]]
 """Have every Deployment of a namespace looked at: its credential became ready, or ceased to be."""
@@ -57,6 +62,11 @@ class _Credential:
     @property
     def namespace(self) -> str:
         return self.obj.metadata.namespace
+
+    @property
+    def is_held(self) -> bool:
+        """By our finalizer: it does not go before we say so."""
+        return CLEANUP_FINALIZER in self.obj.metadata.finalizers
 
 
 class CredentialReconciler:
@@ -80,6 +90,7 @@ class CredentialReconciler:
         self._removal = removal
         self._tenancy = tenancy
         self._report = Report(status, clock=services.clock)
+        self._left_behind = LeftBehind(services, custody=custody, removal=removal)
         self._abandoning = Abandoning(services)
         self._following = Following(services)
         self._secret_users = secret_users
@@ -91,11 +102,17 @@ class CredentialReconciler:
         body = await self._kube.get(CREDENTIAL, key.namespace, key.name)
         self._secret_users.saw(key.namespace, key.name, body)  # before the Secret is read: see there
         obj = None if body is None else parse_credential(body)
-        own = await self._settle_rows(key, obj, deadline_s=deadline_s)
+        own, is_left_behind = await self._settle_rows(key, obj, deadline_s=deadline_s)
         bind(organization=None if own is None else str(own.organization_id))
         if body is None or obj is None:
-            return DONE
-        one = _Credential(body=body, obj=obj, row=own)
+            return DONE  # the terminator has a row without an object looked at again
+        result = await self._settle(_Credential(body=body, obj=obj, row=own), deadline_s=deadline_s)
+        if is_left_behind and result.requeue_after_s is None:
+            return replace(result, requeue_after_s=REFRESH_S)  # to the terminator this object is the row's
+        return result
+
+    async def _settle(self, one: _Credential, *, deadline_s: float) -> Result:
+        obj = one.obj
         if obj.metadata.deletion_timestamp is not None:
             return await self._delete(one, deadline_s=deadline_s)
         try:
@@ -107,28 +124,44 @@ class CredentialReconciler:
 
     async def _settle_rows(
         self, key: Key, obj: CredentialObject | None, *, deadline_s: float
-    ) -> CredentialRow | None:
-        """The object's row; rows of the same name whose object is gone are on their way out after this."""
+    ) -> tuple[CredentialRow | None, bool]:
+        """The object's row, and whether another of the name waits for its end: rows whose object is gone are
+        on their way out after this, whoever has made the name anew.
+        """
         async with self._services.db.platform() as conn:
             owners = await credentials.owner_of(conn, key.namespace, key.name)
         own: CredentialRow | None = None
+        is_left_behind = False
         for organization_id in owners:
             async with self._services.db.reading(organization_id) as conn:
                 row = await credentials.find(conn, namespace=key.namespace, name=key.name)
             if row is None:
                 continue
-            if obj is not None and _belongs_to(row, obj):
+            if obj is not None and await self._belongs_to(row, obj):
                 own = row
             elif row.state == "open":
                 with bound(organization=str(row.organization_id)):
-                    await self._removal.advance(row, deadline_s=deadline_s)
-        return own
+                    waiting = await self._left_behind.advance(row, deadline_s=deadline_s)
+                is_left_behind = is_left_behind or waiting is not None
+        return own, is_left_behind
+
+    async def _belongs_to(self, row: CredentialRow, obj: CredentialObject) -> bool:
+        """Whether the row is this object's. One made anew for the same project takes over an open row, if
+        the namespace as it is now is of the row's organization: who made the namespace anew, too, may be a
+        stranger (T1).
+        """
+        if row.uid == obj.metadata.uid:
+            return True
+        if not _is_for_the_same(row, obj):
+            return False
+        home = await self._home(obj.metadata.namespace)
+        return home is not None and home.organization_id == row.organization_id
 
     # -- a living credential ---------------------------------------------------------------------------------
 
     async def _run(self, one: _Credential, spec: CredentialSpec) -> Result:
-        owner = await self._owner(one.namespace)
-        if owner is None or (one.row is not None and one.row.organization_id != owner):
+        home = await self._home(one.namespace)
+        if home is None or (one.row is not None and one.row.organization_id != home.organization_id):
             return await self._refuse(
                 one,
                 Reason.ORGANIZATION_MISSING,
@@ -137,30 +170,26 @@ class CredentialReconciler:
                 " spec.namespaces",
                 again_in_s=None,
             )
-        bind(organization=str(owner))
+        owner = str(home.organization_id)
+        bind(organization=owner)
         if CLEANUP_FINALIZER not in one.obj.metadata.finalizers:
             await self._kube.add_finalizer(CREDENTIAL, one.body)
-            return Result(requeue_after_s=0.0, organization=str(owner), lane=Lane.CREATE)
-        known = None if one.row is None else await self._follow(one, spec, owner)
+            return Result(requeue_after_s=0.0, organization=owner, lane=Lane.CREATE)
+        known = None if one.row is None else await self._follow(one, spec, home)
         given = await self._given(one, spec)
         if isinstance(given, KeyProblem):
             return await self._without_key(one, given)
-        return await self._keep(one, spec, known or await self._follow(one, spec, owner), given)
+        return await self._keep(one, spec, known or await self._follow(one, spec, home), given)
 
-    async def _follow(
-        self, one: _Credential, spec: CredentialSpec, organization_id: OrganizationId
-    ) -> Followed:
+    async def _follow(self, one: _Credential, spec: CredentialSpec, home: Home) -> Followed:
         """With the Secret missing too: what people set counts for what exists."""
-        followed = await self._following.follow(one.obj, spec, row=one.row, organization_id=organization_id)
+        followed = await self._following.follow(one.obj, spec, row=one.row, home=home)
         if followed.is_new_to_deployments:
             self._to_wake.add(one.namespace)  # at the end of this pass
         return followed
 
-    async def _owner(self, namespace: str) -> OrganizationId | None:
-        body = await self._kube.get_namespace(namespace)
-        if body is None:
-            return None
-        return await self._tenancy.owner(namespace, namespace_uid=str(body["metadata"]["uid"]))
+    async def _home(self, namespace: str) -> Home | None:
+        return await self._tenancy.home(await self._kube.get_namespace(namespace))
 
     async def _given(self, one: _Credential, spec: CredentialSpec) -> ApiKey | KeyProblem:
         """Read live, and only in the object's own namespace (T2)."""
@@ -234,17 +263,21 @@ class CredentialReconciler:
     # -- deletion --------------------------------------------------------------------------------------------
 
     async def _delete(self, one: _Credential, *, deadline_s: float) -> Result:
-        if CLEANUP_FINALIZER not in one.obj.metadata.finalizers:
+        """Also when our finalizer was taken away and another keeps the object: an open row serves."""
+        if not one.is_held and (one.row is None or one.row.state != "open"):
             return DONE
         if one.row is not None:
             row = await self._renewed(one, one.row)
             given_up = await self._given_up(one, row)
-            waiting = await self._removal.advance(row, deadline_s=deadline_s)
+            waiting = await self._left_behind.advance(row, deadline_s=deadline_s)
             if waiting is None and is_unsaid(one.body, given_up.things):
                 waiting = LISTING  # the object goes when it has said what was given up
             if waiting is not None:
                 return await self._wait(one, row, waiting, given_up)
             self._custody.forget(row.id)
+            if not one.is_held:
+                await self._wait(one, row, ENDED, given_up)
+                return DONE
         await self._kube.remove_finalizer(CREDENTIAL, one.body)
         return DONE
 
@@ -260,7 +293,9 @@ class CredentialReconciler:
     async def _wait(
         self, one: _Credential, row: CredentialRow, waiting: Waiting, given_up: GivenUp
     ) -> Result:
-        message = "; ".join(part for part in (said_of_abandoned(given_up.things), waiting.message) if part)
+        unheld = "" if one.is_held or waiting is ENDED else UNHELD
+        parts = (said_of_abandoned(given_up.things), waiting.message, unheld)
+        message = "; ".join(part for part in parts if part)
         said = SaidOfKey(ready=False, reason=Reason.DELETING, message=message)
         after = await self._custody.read(row)
         await self._write(one, after, said, usage=await self._usage(after), given_up=given_up)
@@ -333,10 +368,8 @@ def _turn(one: _Credential) -> Turn:
     return Turn(generation=metadata.generation, nudge=metadata.annotations.get(RECONCILE_AT, "")[:256])
 
 
-def _belongs_to(row: CredentialRow, obj: CredentialObject) -> bool:
-    """Whether the row is this object's. One made anew for the same project takes over an open row."""
-    if row.uid == obj.metadata.uid:
-        return True
+def _is_for_the_same(row: CredentialRow, obj: CredentialObject) -> bool:
+    """Whether an object of the name that is not the row's own could go on with it."""
     try:
         return row.state == "open" and row.project_id == obj.spec.project_id
     except InvalidSpec:
