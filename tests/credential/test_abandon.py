@@ -28,7 +28,7 @@ from inventiv_operator.domain.ledger import (
     ResourceState,
 )
 from inventiv_operator.kube.kinds import CREDENTIAL, DEPLOYMENT, ORGANIZATION, SECRET
-from inventiv_operator.store import credentials, ledger
+from inventiv_operator.store import claims, credentials, ledger
 from rig.log_lines import log_lines
 from scaleway_simulator.billing import billed
 from tenant_rig.bench import Bench, TestKey
@@ -444,11 +444,13 @@ async def test_another_credential_of_the_same_organization_is_not_touched(bench:
     row, other, deployment_id = await bench.row(), CredentialId(uuid4()), DeploymentId(uuid4())
     instance_id = InstanceId(uuid4())
     async with bench.services.writing(row.organization_id) as conn:
+        await claims.claim(conn, organization_id=row.organization_id, namespace=f"{bench.name}-2", uid="u2")
         await credentials.open_credential(
             conn,
             id=other,
             organization_id=row.organization_id,
             namespace=f"{bench.name}-2",
+            namespace_uid="u2",
             name="other",
             uid="u",
             project_id=str(uuid4()),
@@ -460,6 +462,7 @@ async def test_another_credential_of_the_same_organization_is_not_touched(bench:
             organization_id=row.organization_id,
             credential_id=other,
             namespace=f"{bench.name}-2",
+            namespace_uid="u2",
             name="mistral",
             uid="m",
             reset_token="",

@@ -27,6 +27,7 @@ async def open_deployment(bench: Bench) -> DeploymentId:
             organization_id=row.organization_id,
             credential_id=row.id,
             namespace=bench.name,
+            namespace_uid=bench.namespace_uid(),
             name="llama",
             uid="u",
             reset_token="",

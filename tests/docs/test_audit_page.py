@@ -138,6 +138,10 @@ async def acme(premises: Premises) -> Tenant:
     return acme
 
 
+ACTIONS = ["cloud-write"] * 4 + ["namespace-claimed", "organization-opened"]
+"""Of acme."""
+
+
 def asked(premises: Premises, query: str, *, url: str = "") -> list[dict[str, Any]]:
     """The rows of the last statement that has any."""
     rows: list[dict[str, Any]] = []
@@ -151,7 +155,7 @@ def asked(premises: Premises, query: str, *, url: str = "") -> list[dict[str, An
 
 async def test_what_an_organization_did(premises: Premises, acme: Tenant) -> None:
     rows = asked(premises, QUERIES["of-an-organization"])
-    assert sorted(row["action"] for row in rows) == ["cloud-write"] * 4 + ["organization-opened"]
+    assert sorted(row["action"] for row in rows) == ACTIONS
     assert [row["at"] for row in rows] == sorted(row["at"] for row in rows)
 
 
@@ -197,7 +201,7 @@ async def test_the_operators_login_sees_the_organization_it_is_bound_to(
 ) -> None:
     query = QUERIES["as-the-operator"]
     rows = asked(premises, query, url=premises.place.operator.get_secret_value())
-    assert sorted(row["action"] for row in rows) == ["cloud-write"] * 4 + ["organization-opened"]
+    assert sorted(row["action"] for row in rows) == ACTIONS
     unbound = "SELECT * FROM action_logs"
     assert asked(premises, unbound, url=premises.place.operator.get_secret_value()) == []
 

@@ -68,6 +68,7 @@ async def write_tenant(
             id=tenant.credential_id,
             organization_id=tenant.organization_id,
             namespace=tenant.namespace,
+            namespace_uid=namespace_uid,
             name="scaleway",
             uid=str(uuid4()),
             project_id=tenant.project_id,

@@ -32,6 +32,7 @@ async def open_deployment(at: SeedBench) -> tuple[OrganizationId, DeploymentId]:
             organization_id=row.organization_id,
             credential_id=row.id,
             namespace=at.bench.name,
+            namespace_uid=at.bench.namespace_uid(),
             name="llama",
             uid="u",
             reset_token="",

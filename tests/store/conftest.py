@@ -23,7 +23,7 @@ from inventiv_operator.domain.ledger import (
     NewResource,
     ResourceKind,
 )
-from inventiv_operator.store import credentials, ledger, organizations
+from inventiv_operator.store import claims, credentials, ledger, organizations
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.migrate import migrate
 from store.postgres_server import (
@@ -39,6 +39,8 @@ from store.postgres_server import (
 ZONE = Zone("fr-par-2")
 FENCE = Fence(shard=0, epoch=7)
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+NAMESPACE_UID = "u1"
+"""Of every tenant's namespace."""
 _numbers = itertools.count()
 
 
@@ -159,11 +161,15 @@ async def write_tenant(db: Database, tenant: Tenant, *, fence: Fence = FENCE) ->
         await organizations.upsert(
             conn, id=tenant.organization_id, name=tenant.name, uid=str(uuid4()), is_default=False
         )
+        await claims.claim(
+            conn, organization_id=tenant.organization_id, namespace=tenant.namespace, uid=NAMESPACE_UID
+        )
         await credentials.open_credential(
             conn,
             id=tenant.credential_id,
             organization_id=tenant.organization_id,
             namespace=tenant.namespace,
+            namespace_uid=NAMESPACE_UID,
             name="scaleway",
             uid=str(uuid4()),
             project_id=tenant.project_id,
@@ -175,6 +181,7 @@ async def write_tenant(db: Database, tenant: Tenant, *, fence: Fence = FENCE) ->
             organization_id=tenant.organization_id,
             credential_id=tenant.credential_id,
             namespace=tenant.namespace,
+            namespace_uid=NAMESPACE_UID,
             name="llama",
             uid=str(uuid4()),
             reset_token="1",

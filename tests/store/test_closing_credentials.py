@@ -10,7 +10,7 @@ from inventiv_operator.domain.ledger import DeploymentState
 from inventiv_operator.store import credentials, ledger
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import Conflict
-from store.conftest import FENCE, Tenant
+from store.conftest import FENCE, NAMESPACE_UID, Tenant
 
 
 async def open_another(db: Database, tenant: Tenant) -> None:
@@ -21,6 +21,7 @@ async def open_another(db: Database, tenant: Tenant) -> None:
             organization_id=tenant.organization_id,
             credential_id=tenant.credential_id,
             namespace=tenant.namespace,
+            namespace_uid=NAMESPACE_UID,
             name="another",
             uid=str(uuid4()),
             reset_token="1",
@@ -88,6 +89,7 @@ async def test_T5_a_credential_that_is_just_taken_does_not_begin_to_close(
             organization_id=tenant.organization_id,
             credential_id=tenant.credential_id,
             namespace=tenant.namespace,
+            namespace_uid=NAMESPACE_UID,
             name="another",
             uid=str(uuid4()),
             reset_token="1",

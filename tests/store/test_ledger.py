@@ -27,7 +27,7 @@ from inventiv_operator.store import ledger
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import Conflict, StoreDefect
 from inventiv_operator.store.ledger_reads import OPEN
-from store.conftest import FENCE, NOW, SetClock, Tenant, is_alone
+from store.conftest import FENCE, NAMESPACE_UID, NOW, SetClock, Tenant, is_alone
 from store.postgres_server import Place
 
 ALL_STATES = frozenset(ResourceState)
@@ -463,6 +463,7 @@ async def open_again(db: Database, tenant: Tenant) -> DeploymentId:
             organization_id=tenant.organization_id,
             credential_id=tenant.credential_id,
             namespace=tenant.namespace,
+            namespace_uid=NAMESPACE_UID,
             name="llama",
             uid=str(uuid4()),
             reset_token="1",

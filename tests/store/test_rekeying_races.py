@@ -16,7 +16,7 @@ from inventiv_operator.store.errors import (
     Conflict,
     MissingProviderCredentials,
 )
-from store.conftest import FENCE
+from store.conftest import FENCE, NAMESPACE_UID
 from store.postgres_server import Place
 from store.rekeying_rig import (
     ALONE,
@@ -88,6 +88,7 @@ async def test_a_value_that_changed_or_came_since_it_was_read_is_not_lost(led: P
             id=second,
             organization_id=stored.tenant.organization_id,
             namespace=stored.tenant.namespace,
+            namespace_uid=NAMESPACE_UID,
             name="second",
             uid="u",
             project_id=stored.tenant.project_id,

@@ -13,10 +13,10 @@ from psycopg import errors as pg
 
 from inventiv_operator.domain.ids import CredentialId, OrganizationId, ProjectId
 from inventiv_operator.domain.ledger import CredentialRow
-from inventiv_operator.store import credentials, organizations, seeded
+from inventiv_operator.store import claims, credentials, organizations, seeded
 from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import Conflict
-from store.conftest import FENCE, Tenant, new_tenant, write_tenant
+from store.conftest import FENCE, NAMESPACE_UID, Tenant, new_tenant, write_tenant
 from store.postgres_server import Place
 from store.test_tenancy import validate
 
@@ -62,11 +62,13 @@ async def opened(
 
 
 async def open_object(conn: AsyncConnection[Any], organization_id: OrganizationId) -> None:
+    await claims.claim(conn, organization_id=organization_id, namespace="acme", uid=NAMESPACE_UID)
     await credentials.open_credential(
         conn,
         id=CredentialId(uuid4()),
         organization_id=organization_id,
         namespace="acme",
+        namespace_uid=NAMESPACE_UID,
         name="scaleway",
         uid="u",
         project_id=str(uuid4()),
@@ -236,3 +238,19 @@ async def test_T5_a_deletion_names_it(own: Database, platform: OrganizationId) -
         await credentials.begin_closing(conn, row.id)
     async with own.reading(platform) as conn:
         assert await organizations.what_is_left(conn, platform) == []
+
+
+async def test_T1_an_organization_whose_seeded_credential_is_just_opened_does_not_close(
+    own: Database, platform: OrganizationId
+) -> None:
+    async def close() -> None:
+        async with own.writing(platform, FENCE) as conn:
+            await organizations.close(conn, platform)
+
+    async with opening(own, platform) as row:
+        assert row is not None
+        closing = asyncio.create_task(close())
+        done, _ = await asyncio.wait({closing}, timeout=0.2)
+        assert not done
+    with pytest.raises(Conflict):
+        await closing

@@ -14,14 +14,14 @@ from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import Conflict
 from inventiv_operator.store.keyring import Keyring
 from inventiv_operator.store.settings import ProviderSecrets
-from store.conftest import FENCE, NOW, Tenant, lead_for_ever, new_tenant, write_tenant
+from store.conftest import FENCE, NAMESPACE_UID, NOW, Tenant, lead_for_ever, new_tenant, write_tenant
 from store.postgres_server import Place
 
 KEYRING = Keyring(primary_id="k1", keys={"k1": b"k" * 32})
 ACCESS_KEY = "SCW" + "A" * 17
 
 
-async def claim(db: Database, tenant: Tenant, namespace: str, uid: str = "u1") -> ClaimOutcome:
+async def claim(db: Database, tenant: Tenant, namespace: str, uid: str = NAMESPACE_UID) -> ClaimOutcome:
     async with db.writing(tenant.organization_id, FENCE) as conn:
         return await claims.claim(conn, organization_id=tenant.organization_id, namespace=namespace, uid=uid)
 
@@ -62,6 +62,7 @@ async def open_credential(
             id=credential_id,
             organization_id=tenant.organization_id,
             namespace=tenant.namespace,
+            namespace_uid=NAMESPACE_UID,
             name=name,
             uid=str(uuid4()),
             project_id=project_id,
@@ -271,6 +272,7 @@ async def test_a_credential_follows_its_object_but_not_to_another_project(
                 id=tenant.credential_id,
                 organization_id=tenant.organization_id,
                 namespace=tenant.namespace,
+                namespace_uid=NAMESPACE_UID,
                 name="scaleway",
                 uid="made anew",
                 project_id=project_id,

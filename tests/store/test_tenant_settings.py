@@ -17,7 +17,7 @@ from inventiv_operator.store.database import Database
 from inventiv_operator.store.errors import StoreError
 from inventiv_operator.store.keyring import Keyring
 from inventiv_operator.store.settings import ProviderSecrets, SettingRefused
-from store.conftest import FENCE, ZONE, Tenant
+from store.conftest import FENCE, NAMESPACE_UID, ZONE, Tenant
 from store.postgres_server import Place
 
 KEYRING = Keyring(primary_id="k1", keys={"k1": b"a" * 32})
@@ -162,6 +162,7 @@ async def follow(db: Database, tenant: Tenant, zones: Sequence[Zone] | None) -> 
             id=tenant.credential_id,
             organization_id=tenant.organization_id,
             namespace=tenant.namespace,
+            namespace_uid=NAMESPACE_UID,
             name="scaleway",
             uid=str(uuid4()),
             project_id=tenant.project_id,

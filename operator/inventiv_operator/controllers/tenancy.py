@@ -1,5 +1,6 @@
 """Whose namespace it is, and which credential serves a deployment in it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,14 @@ class Refused:
     message: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """A namespace as it was read just now, and whose it is."""
+
+    organization_id: OrganizationId
+    namespace_uid: str
+
+
 class Tenancy:
     """Answers from the ledger, never from a label (T1)."""
 
@@ -38,6 +47,17 @@ class Tenancy:
         if namespace_uid is not None and claim.namespace_uid != namespace_uid:
             return None
         return claim.organization_id
+
+    async def home(self, namespace: Mapping[str, Any] | None) -> Home | None:
+        """Of a namespace that was read live; None: there is none, or it is nobody's. One that was made anew
+        inherits nothing.
+        """
+        if namespace is None:
+            return None
+        metadata = namespace["metadata"]
+        uid = str(metadata["uid"])
+        owner = await self.owner(str(metadata["name"]), namespace_uid=uid)
+        return None if owner is None else Home(organization_id=owner, namespace_uid=uid)
 
     async def deployment_rows(self, namespace: str, name: str) -> tuple[DeploymentRow, ...]:
         """What the ledger still holds under this name, whoever owns it; closed rows are left out."""

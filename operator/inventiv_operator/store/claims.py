@@ -25,6 +25,12 @@ UNION ALL
 SELECT namespace_uid, false FROM namespace_claims
 WHERE organization_id = %(organization_id)s AND namespace = %(namespace)s AND released_at IS NULL
 """
+_LOCK: Final = """
+SELECT FROM namespace_claims
+WHERE organization_id = %(organization_id)s AND namespace = %(namespace)s AND released_at IS NULL
+FOR NO KEY UPDATE
+"""
+"""Waits for what is being opened in the namespace, which shares the row. The next statement sees it."""
 _RELEASE: Final = """
 UPDATE namespace_claims SET released_at = ledger_now()
 WHERE organization_id = %(organization_id)s AND namespace = %(namespace)s AND released_at IS NULL
@@ -43,6 +49,12 @@ _HELD: Final = """
 SELECT organization_id, namespace, namespace_uid FROM namespace_claims
 WHERE organization_id = %(organization_id)s AND released_at IS NULL
 ORDER BY namespace
+"""
+_HOLDS: Final = """
+SELECT EXISTS (
+    SELECT FROM namespace_claims
+    WHERE organization_id = %(organization_id)s AND namespace = %(namespace)s AND released_at IS NULL
+)
 """
 _HOLDER: Final = "SELECT organization_id, namespace, namespace_uid FROM lookup_namespace(%s)"
 
@@ -94,6 +106,7 @@ async def renew(
 async def release(conn: AsyncConnection[Any], *, organization_id: OrganizationId, namespace: str) -> bool:
     """Whether it is no longer held. False: open credentials, or deployments not closed, are left in it."""
     wanted = {"organization_id": organization_id, "namespace": namespace}
+    await conn.execute(_LOCK, wanted)
     released = await (await conn.execute(_RELEASE, wanted)).fetchone()
     if released is not None:
         await _tell(conn, organization_id, Action.NAMESPACE_RELEASED, namespace, uid=released[0])
@@ -105,6 +118,13 @@ async def of_organization(conn: AsyncConnection[Any], organization_id: Organizat
     """What it holds, by name."""
     cursor = await conn.execute(_HELD, {"organization_id": organization_id})
     return tuple(_claim(row) for row in await cursor.fetchall())
+
+
+async def holds(conn: AsyncConnection[Any], *, organization_id: OrganizationId, namespace: str) -> bool:
+    """Whether the namespace is this organization's, whatever its uid is now."""
+    wanted = {"organization_id": organization_id, "namespace": namespace}
+    row = await (await conn.execute(_HOLDS, wanted)).fetchone()
+    return row is not None and bool(row[0])
 
 
 async def organization_of(conn: AsyncConnection[Any], namespace: str) -> Claim | None:

@@ -30,8 +30,11 @@ ORDER BY state = 'open' DESC, created_at DESC LIMIT 1
 """
 _OPEN: Final = f"""
 INSERT INTO providers AS p (id, organization_id, namespace, name, uid, project_id, is_default, zones)
-VALUES (%(id)s, %(organization_id)s, %(namespace)s, %(name)s, %(uid)s, %(project_id)s, %(is_default)s,
-        %(zones)s)
+SELECT %(id)s, c.organization_id, c.namespace, %(name)s, %(uid)s, %(project_id)s, %(is_default)s, %(zones)s
+FROM namespace_claims c
+WHERE c.organization_id = %(organization_id)s AND c.namespace = %(namespace)s
+  AND c.namespace_uid = %(namespace_uid)s AND c.released_at IS NULL
+FOR SHARE
 ON CONFLICT (id) DO UPDATE
     SET uid = excluded.uid, is_default = excluded.is_default, zones = excluded.zones,
         changed_at = ledger_now()
@@ -155,6 +158,7 @@ async def open_credential(
     id: CredentialId,
     organization_id: OrganizationId,
     namespace: str,
+    namespace_uid: str,
     name: str,
     uid: str,
     project_id: str,
@@ -163,8 +167,12 @@ async def open_credential(
 ) -> CredentialRow:
     """Make the row, or follow the object: its uid after it was made anew, its `default` and `zones`.
 
+    `namespace_uid` is the one that the namespace has now. That the organization holds this very namespace is
+    looked at again here, and stays so until the transaction ends (T1).
+
     Raises:
-        Conflict: another open one has the name, or this one is closing, or is of another project.
+        Conflict: another open one has the name, or this one is closing, or is of another project, or the
+            namespace is not the organization's any more.
     """
     cursor = await conn.execute(
         _OPEN,
@@ -172,6 +180,7 @@ async def open_credential(
             "id": id,
             "organization_id": organization_id,
             "namespace": namespace,
+            "namespace_uid": namespace_uid,
             "name": name,
             "uid": uid,
             "project_id": project_id,
@@ -181,7 +190,10 @@ async def open_credential(
     )
     row = await cursor.fetchone()
     if row is None:
-        raise Conflict("the credential is on its way out, or of another project")
+        raise Conflict(
+            f"credential {namespace}/{name} is on its way out, or of another project, or its namespace is not"
+            " the organization's any more: it is looked at again"
+        )
     return rows.credential(row)
 
 

@@ -40,8 +40,11 @@ INSTANCE_FROM: Final[Mapping[InstanceState, frozenset[InstanceState]]] = {
 
 _OPEN_DEPLOYMENT: Final = f"""
 INSERT INTO deployments (id, organization_id, provider_id, namespace, name, uid, reset_token)
-SELECT %(id)s, %(organization_id)s, p.id, %(namespace)s, %(name)s, %(uid)s, %(reset_token)s
-FROM providers p WHERE p.id = %(credential_id)s AND p.state = 'open'
+SELECT %(id)s, c.organization_id, p.id, c.namespace, %(name)s, %(uid)s, %(reset_token)s
+FROM namespace_claims c, providers p
+WHERE c.organization_id = %(organization_id)s AND c.namespace = %(namespace)s
+  AND c.namespace_uid = %(namespace_uid)s AND c.released_at IS NULL
+  AND p.id = %(credential_id)s AND p.state = 'open'
 FOR SHARE
 RETURNING {rows.DEPLOYMENT_COLUMNS}
 """  # noqa: S608 (constants)
@@ -99,15 +102,20 @@ async def open_deployment(
     organization_id: OrganizationId,
     credential_id: CredentialId,
     namespace: str,
+    namespace_uid: str,
     name: str,
     uid: str,
     reset_token: str,
 ) -> DeploymentRow:
     """The row that pins the credential, before the first intent.
 
+    `namespace_uid` is the one that the namespace has now. That the organization holds this very namespace is
+    looked at again here, and stays so until the transaction ends (T1).
+
     Raises:
         Conflict: there is an open or lost one of this name (constraint `deployments_name`), at the end of the
-            transaction's block. Or the credential is on its way out.
+            transaction's block. Or the credential is on its way out, or the namespace is not the
+            organization's any more.
     """
     cursor = await conn.execute(
         _OPEN_DEPLOYMENT,
@@ -116,6 +124,7 @@ async def open_deployment(
             "organization_id": organization_id,
             "credential_id": credential_id,
             "namespace": namespace,
+            "namespace_uid": namespace_uid,
             "name": name,
             "uid": uid,
             "reset_token": reset_token,
@@ -123,7 +132,10 @@ async def open_deployment(
     )
     row = await cursor.fetchone()
     if row is None:
-        raise Conflict("the credential is not open any more")
+        raise Conflict(
+            f"the credential of deployment {namespace}/{name} is not open any more, or its namespace is not"
+            " the organization's: it is looked at again"
+        )
     return rows.deployment(row)
 
 

@@ -39,6 +39,15 @@ WHERE organization_id = %(id)s AND state IN ('intended', 'present', 'deleting', 
 GROUP BY kind
 ORDER BY 1, 2
 """
+_LOCK_CLAIMS: Final = """
+SELECT FROM namespace_claims WHERE organization_id = %(id)s AND released_at IS NULL
+ORDER BY id FOR NO KEY UPDATE
+"""
+"""Waits for what is being opened in its namespaces, which shares these rows, and has the next one wait."""
+_LOCK: Final = "SELECT FROM organizations WHERE id = %(id)s FOR NO KEY UPDATE"
+"""The same for a seeded credential, which has no namespace. Claims come first, as they do wherever one is
+changed: the audit line about it refers to the organization.
+"""
 _CLOSE: Final = """
 UPDATE organizations SET state = 'closed', is_default = false, closed_at = ledger_now(),
     changed_at = ledger_now()
@@ -127,6 +136,8 @@ async def close(conn: AsyncConnection[Any], id: OrganizationId) -> None:
     Raises:
         Conflict: something is left (again), or it is closed already.
     """
+    await conn.execute(_LOCK_CLAIMS, {"id": id})
+    await conn.execute(_LOCK, {"id": id})
     if await what_is_left(conn, id):
         raise Conflict("something of the organization is left")
     closed = await (await conn.execute(_CLOSE, {"id": id})).fetchone()

@@ -39,6 +39,8 @@ async def put_settings(
 
 
 async def may_be_used_in(rig: Rig, *zones: Zone) -> None:
+    namespace = await rig.kube.get_namespace(rig.tenant.namespace)
+    assert namespace is not None
     async with rig.process.services.writing(rig.tenant.organization_id) as conn:
         row = await credentials.get(conn, rig.tenant.credential_id)
         assert row is not None
@@ -47,6 +49,7 @@ async def may_be_used_in(rig: Rig, *zones: Zone) -> None:
             id=row.id,
             organization_id=row.organization_id,
             namespace=row.namespace,
+            namespace_uid=namespace["metadata"]["uid"],
             name=row.name,
             uid=row.uid,
             project_id=row.project_id,

@@ -7,7 +7,8 @@ from inventiv_operator.api.credential import CredentialSpec
 from inventiv_operator.api.objects import CredentialObject
 from inventiv_operator.controllers.services import Services
 from inventiv_operator.controllers.settings_keeping import SettingsKeeping
-from inventiv_operator.domain.ids import CredentialId, OrganizationId, Zone
+from inventiv_operator.controllers.tenancy import Home
+from inventiv_operator.domain.ids import CredentialId, Zone
 from inventiv_operator.domain.ledger import CredentialRow
 from inventiv_operator.store import credentials
 
@@ -40,17 +41,18 @@ class Following:
         spec: CredentialSpec,
         *,
         row: CredentialRow | None,
-        organization_id: OrganizationId,
+        home: Home,
     ) -> Followed:
         """`row` None: the object has none yet, and one is opened. An object made anew takes its row over.
+        `home` is the namespace as it is now.
 
         Raises:
-            Conflict: the row is on its way out.
+            Conflict: the row is on its way out, or the namespace is not the organization's any more.
         """
         zones = allowed_zones(spec)
         before = row
         if row is None or (row.uid, row.is_default, row.zones) != (obj.metadata.uid, spec.default, zones):
-            row = await self._write(obj, spec, row=row, organization_id=organization_id, zones=zones)
+            row = await self._write(obj, spec, row=row, home=home, zones=zones)
         kept = await self._settings.of_credential(row, spec.settings)
         return Followed(
             row=row,
@@ -64,15 +66,16 @@ class Following:
         spec: CredentialSpec,
         *,
         row: CredentialRow | None,
-        organization_id: OrganizationId,
+        home: Home,
         zones: tuple[Zone, ...] | None,
     ) -> CredentialRow:
-        async with self._services.writing(organization_id) as conn:
+        async with self._services.writing(home.organization_id) as conn:
             return await credentials.open_credential(
                 conn,
                 id=CredentialId(uuid4()) if row is None else row.id,
-                organization_id=organization_id,
+                organization_id=home.organization_id,
                 namespace=obj.metadata.namespace,
+                namespace_uid=home.namespace_uid,
                 name=obj.metadata.name,
                 uid=obj.metadata.uid,
                 project_id=spec.project_id,

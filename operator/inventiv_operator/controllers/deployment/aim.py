@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from inventiv_operator.controllers.deployment.deployment_pass import Aim
 from inventiv_operator.controllers.deployment.resolve import Start, StartProblem
@@ -32,8 +33,11 @@ def block_of(
     credential: CredentialRow | None,
     *,
     unsupported: Verdict | None,
+    is_at_home: bool,
 ) -> Block | None:
-    """The gravest reason, if any."""
+    """The gravest reason, if any. `is_at_home`: the namespace is still of the organization that it was begun
+    for.
+    """
     if wanted.paused:
         verdict = refused(
             "Paused", "spec.paused is true: nothing is started, scaled or replaced", phase="Paused"
@@ -50,8 +54,17 @@ def block_of(
         )
         if replaced:
             return Block(verdict=refused("NotSupported", replaced, phase="Degraded"), total=True)
-    problem = start_problem(credential, zone=wanted.zone)
+    problem = start_problem(credential, zone=wanted.zone) if is_at_home else STRAYED
     return None if problem is None else Block(verdict=problem, total=False)
+
+
+STRAYED: Final = refused(
+    "OrganizationMissing",
+    "the namespace is not of the Organization any more that this deployment was begun for: nothing new is"
+    " made; what exists is watched, and goes when the deployment is deleted; delete it and apply it again",
+    phase="Degraded",
+)
+"""No deployment is begun like that, and a claim stays while one is open: should the ledger say otherwise."""
 
 
 def start_problem(credential: CredentialRow | None, *, zone: Zone) -> Verdict | None:

@@ -22,7 +22,7 @@ from inventiv_operator.domain.ledger import CredentialRow, DeploymentLedger, Dep
 from inventiv_operator.domain.settings import StoredSettings
 from inventiv_operator.domain.start_record import StartRecord
 from inventiv_operator.runtime.queue import Key
-from inventiv_operator.store import credentials, ledger, settings
+from inventiv_operator.store import claims, credentials, ledger, settings
 from inventiv_operator.store.errors import DecryptionFailed, KeyUnavailable, MissingProviderCredentials
 
 
@@ -40,6 +40,7 @@ class Reading:
     ledger: DeploymentLedger
     credential: CredentialRow | None  # None: not one of this organization
     settings: StoredSettings
+    is_at_home: bool  # the namespace is still of the organization that it was begun for
     cloud: Cloud | Refused
 
 
@@ -66,8 +67,13 @@ class Desk:
             snapshot = await ledger.read_ledger(conn, row.id)
             credential = await credentials.get(conn, row.credential_id)
             stored = await settings.read_levels(conn, row.credential_id)
+            is_at_home = await claims.holds(
+                conn, organization_id=row.organization_id, namespace=row.namespace
+            )
             cloud = await self._cloud(conn, credential, look)
-        return Reading(ledger=snapshot, credential=credential, settings=stored, cloud=cloud)
+        return Reading(
+            ledger=snapshot, credential=credential, settings=stored, is_at_home=is_at_home, cloud=cloud
+        )
 
     async def _cloud(
         self, conn: AsyncConnection[Any], credential: CredentialRow | None, look: Look

@@ -15,7 +15,7 @@ from inventiv_operator.controllers.deployment.resolve import Start, StartProblem
 from inventiv_operator.controllers.deployment.scene import Cloud
 from inventiv_operator.controllers.deployment.status import StatusFacts, standings_of
 from inventiv_operator.controllers.deployment.translate import reset_token, unsupported, wanted_deployment
-from inventiv_operator.controllers.tenancy import Refused
+from inventiv_operator.controllers.tenancy import Home, Refused
 from inventiv_operator.domain.ids import DeploymentId, OrganizationId, Zone
 from inventiv_operator.domain.ledger import DeploymentRow, DeploymentState, InstanceState
 from inventiv_operator.domain.start_record import HoldBack, after_reset, hold_back
@@ -47,17 +47,15 @@ class Living:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    async def run(self, call: Call, *, owner: OrganizationId | None) -> Result:
-        """`owner` is whose namespace it is; of no interest where a row exists already."""
-        if call.row is None and owner is None:
+    async def run(self, call: Call, *, home: Home | None) -> Result:
+        """`home` is the namespace as it is now; of no interest where a row exists already."""
+        if call.row is None and home is None:
             message = (
                 f"namespace {call.obj.metadata.namespace} belongs to no Organization;"
                 " ask the platform team to list it in one's spec.namespaces"
             )
             return await self._refuse(call, refused("OrganizationMissing", message))
-        organization_id = owner if call.row is None else call.row.organization_id
-        if organization_id is None:
-            raise AssertionError("a row has an organization")
+        organization_id = call.row.organization_id if call.row else _of(home).organization_id
         try:
             problem = unsupported(call.obj)
         except InvalidSpec as error:
@@ -67,7 +65,7 @@ class Living:
         if call.row is None and problem is not None:
             return await self._refuse(call, problem, organization_id=organization_id)
         if call.row is None:
-            opened = await self._open(call, organization_id)
+            opened = await self._open(call, _of(home))
             if isinstance(opened, Result):
                 return opened
             call = replace(call, row=opened)
@@ -89,9 +87,9 @@ class Living:
 
     # -- binding ---------------------------------------------------------------------------------------------
 
-    async def _open(self, call: Call, organization_id: OrganizationId) -> DeploymentRow | Result:
+    async def _open(self, call: Call, home: Home) -> DeploymentRow | Result:
         """The finalizer first, in a reconcile of its own; then the row that pins the credential."""
-        metadata, spec = call.obj.metadata, call.obj.spec
+        metadata, spec, organization_id = call.obj.metadata, call.obj.spec, home.organization_id
         choice = await self._desk.tenancy.credential_for(
             organization_id,
             namespace=metadata.namespace,
@@ -115,6 +113,7 @@ class Living:
                 organization_id=organization_id,
                 credential_id=choice.id,
                 namespace=metadata.namespace,
+                namespace_uid=home.namespace_uid,
                 name=metadata.name,
                 uid=metadata.uid,
                 reset_token=reset_token(call.obj),
@@ -165,7 +164,9 @@ class Living:
         if isinstance(cloud, Refused):
             return await self._blind(call, reading, cloud)
         wanted = wanted_deployment(call.obj, reading.settings)
-        block = block_of(reading.ledger, wanted, reading.credential, unsupported=problem)
+        block = block_of(
+            reading.ledger, wanted, reading.credential, unsupported=problem, is_at_home=reading.is_at_home
+        )
         start = await self._resolve(cloud, call, wanted) if block is None else None
         now, record = self._desk.services.clock.now(), record_of(row)
         hold = hold_back(record, max_failures=wanted.max_start_failures, now=now)
@@ -262,6 +263,12 @@ class Living:
             reading.ledger.deployment.organization_id,
             lane=Lane.REFRESH if verdict.ready else Lane.CREATE,
         )
+
+
+def _of(home: Home | None) -> Home:
+    if home is None:
+        raise AssertionError("what belongs nowhere was refused")
+    return home
 
 
 def _next_look_s(result: PassResult, hold: HoldBack) -> float:

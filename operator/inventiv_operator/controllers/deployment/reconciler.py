@@ -16,7 +16,7 @@ from inventiv_operator.controllers.deployment.status import StatusWriter
 from inventiv_operator.controllers.ledger_writer import LedgerWriter
 from inventiv_operator.controllers.objects import Objects
 from inventiv_operator.controllers.services import Services
-from inventiv_operator.controllers.tenancy import Tenancy
+from inventiv_operator.controllers.tenancy import Home, Tenancy
 from inventiv_operator.domain.ids import OrganizationId
 from inventiv_operator.domain.ledger import DeploymentRow, DeploymentState
 from inventiv_operator.kube.kinds import CLEANUP_FINALIZER, DEPLOYMENT
@@ -108,9 +108,10 @@ class _OnePass:
         own = next((row for row in rows if row.uid == obj.metadata.uid), None)
         bind(organization=None if own is None else str(own.organization_id))
         call = Call(key=key, obj=obj, body=body, row=own, deadline_s=deadline_s)
-        owner: OrganizationId | None = None
+        home: Home | None = None
         if obj.metadata.deletion_timestamp is None and not _is_under_way(own):
-            owner = await self._owner(key.namespace)
+            home = await desk.tenancy.home(await desk.kube.get_namespace(key.namespace))
+            owner = None if home is None else home.organization_id
             bind(organization=None if owner is None else str(owner))
             call = replace(call, row=_found_again(own, rows, owner=owner))
         others = [row for row in rows if call.row is None or row.id != call.row.id]
@@ -119,15 +120,7 @@ class _OnePass:
             # Closing without a deletion can only be after a restored etcd: it was seen, and there is no way
             # back.
             return _sooner(await self._delete(call), left_behind)
-        return _sooner(await self._living.run(call, owner=owner), left_behind)
-
-    async def _owner(self, namespace: str) -> OrganizationId | None:
-        """By the uid that the namespace has now: one that was made anew inherits nothing."""
-        body = await self._desk.kube.get_namespace(namespace)
-        if body is None:
-            return None
-        uid = str(body["metadata"]["uid"])
-        return await self._desk.tenancy.owner(namespace, namespace_uid=uid)
+        return _sooner(await self._living.run(call, home=home), left_behind)
 
     async def _delete(self, call: Call) -> Result:
         if CLEANUP_FINALIZER not in call.obj.metadata.finalizers:
