@@ -269,7 +269,7 @@ class CredentialReconciler:
         if one.row is not None:
             row = await self._renewed(one, one.row)
             given_up = await self._given_up(one, row)
-            waiting = await self._left_behind.advance(row, deadline_s=deadline_s)
+            waiting = await self._removal.advance(row, deadline_s=deadline_s)
             if waiting is None and is_unsaid(one.body, given_up.things):
                 waiting = LISTING  # the object goes when it has said what was given up
             if waiting is not None:
