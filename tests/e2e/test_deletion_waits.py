@@ -102,7 +102,7 @@ def test_T5_what_waits_says_for_what_and_goes_on_when_it_can(
         simulator.add_key(another)
         secret = json.dumps(sample_tenant.secret(REVOKED, another))
         clean_cluster.kubectl("apply", "-f", "-", stdin=secret)
-        # Before the namespace takes the Secret along: an offer that nobody has read yet would be gone with it.
+        # Before the namespace takes the Secret along: a key that nobody has read yet would be gone with it.
         until(lambda: crowd.is_gone("Deployment", REVOKED), what="the new key to finish the deletion")
         for kind in ("Deployment", "ProviderCredential", "Organization", "Namespace"):
             for name in TENANTS:
