@@ -2,30 +2,11 @@
 
 from uuid import uuid4
 
+from domain.things import leaving_credential
 from inventiv_operator.controllers.credential.report import abandonment_events
-from inventiv_operator.domain.ids import CredentialId, OrganizationId
-from inventiv_operator.domain.ledger import CredentialRow
 from inventiv_operator.store.abandon import Abandoned
 
-ROW = CredentialRow(
-    id=CredentialId(uuid4()),
-    organization_id=OrganizationId(uuid4()),
-    namespace="acme",
-    name="scaleway",
-    uid="u",
-    project_id=str(uuid4()),
-    is_default=True,
-    state="open",
-    ready=False,
-    reason="Deleting",
-    frozen_reason="",
-    validated_at=None,
-    rejected_at=None,
-    expires_at=None,
-    key_fingerprint="",
-    access_key="",
-    encryption_key_id="",
-)
+ROW = leaving_credential()
 
 
 def server() -> Abandoned:

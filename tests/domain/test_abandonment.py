@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.things import NOW
+from domain.things import NOW, leaving_credential
 from inventiv_operator.domain.abandonment import (
     ABANDON_AFTER,
     Honoured,
@@ -15,29 +15,11 @@ from inventiv_operator.domain.abandonment import (
     abandonable_from,
     may_abandon,
 )
-from inventiv_operator.domain.ids import CredentialId, OrganizationId
+from inventiv_operator.domain.ids import CredentialId
 from inventiv_operator.domain.ledger import CredentialRow
 
 ID = CredentialId(UUID("3f9a1c2b-0000-4000-8000-000000000001"))
-ROW = CredentialRow(
-    id=ID,
-    organization_id=OrganizationId(uuid4()),
-    namespace="acme",
-    name="scaleway",
-    uid="u",
-    project_id=str(uuid4()),
-    is_default=True,
-    state="open",
-    ready=False,
-    reason="Deleting",
-    frozen_reason="",
-    validated_at=None,
-    rejected_at=None,
-    expires_at=None,
-    key_fingerprint="",
-    access_key="",
-    encryption_key_id="",
-)
+ROW = replace(leaving_credential(), id=ID)
 HOUR = timedelta(hours=1)
 
 

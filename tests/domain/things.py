@@ -27,6 +27,7 @@ from inventiv_operator.domain.ids import (
 from inventiv_operator.domain.instance_facts import InstanceFacts, InstancePolicy
 from inventiv_operator.domain.intents import Timing
 from inventiv_operator.domain.ledger import (
+    CredentialRow,
     Instance,
     InstanceState,
     Origin,
@@ -198,3 +199,26 @@ def facts(state: str | None = RUNNING, **changes: Any) -> InstanceFacts:
         "group_ref": ProviderRef("group-1"),
     }
     return InstanceFacts(**(ordinary | changes))
+
+
+def leaving_credential() -> CredentialRow:
+    """One that nothing new may be made with, whose key never proved itself."""
+    return CredentialRow(
+        id=CredentialId(uuid4()),
+        organization_id=OrganizationId(uuid4()),
+        namespace="acme",
+        name="scaleway",
+        uid="u",
+        project_id=str(uuid4()),
+        is_default=True,
+        state="open",
+        ready=False,
+        reason="Deleting",
+        frozen_reason="",
+        validated_at=None,
+        rejected_at=None,
+        expires_at=None,
+        key_fingerprint="",
+        access_key="",
+        encryption_key_id="",
+    )

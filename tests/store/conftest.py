@@ -35,6 +35,7 @@ from store.postgres_server import (
     make_logins,
     running_server,
 )
+from store.proxy import Proxy
 
 ZONE = Zone("fr-par-2")
 FENCE = Fence(shard=0, epoch=7)
@@ -87,6 +88,13 @@ def lead_for_ever(place: Place) -> None:
             "INSERT INTO operator_lease VALUES (%s, 'the tests', %s, now(), 'infinity')",
             (FENCE.shard, FENCE.epoch),
         )
+
+
+@pytest.fixture
+async def proxy(place: Place) -> AsyncIterator[Proxy]:
+    """A way to the server of `place` that can be cut."""
+    async with Proxy(place.server.port) as running:
+        yield running
 
 
 @pytest.fixture

@@ -322,12 +322,6 @@ def test_nothing_but_lines_of_the_audit_log_goes_without_the_fence() -> None:
 
 
 @pytest.fixture
-async def proxy(place: Place) -> AsyncIterator[Proxy]:
-    async with Proxy(place.server.port) as running:
-        yield running
-
-
-@pytest.fixture
 async def far(place: Place, proxy: Proxy) -> AsyncIterator[Database]:
     async with Database(
         place.operator_by(proxy.port), max_size=2, timeout_s=0.2, transaction_timeout_s=1.0

@@ -31,12 +31,6 @@ from store.proxy import Proxy
 
 
 @pytest.fixture
-async def proxy(place: Place) -> AsyncIterator[Proxy]:
-    async with Proxy(place.server.port) as running:
-        yield running
-
-
-@pytest.fixture
 async def far(place: Place, proxy: Proxy) -> AsyncIterator[Database]:
     async with Database(
         place.operator_by(proxy.port), max_size=2, timeout_s=0.5, transaction_timeout_s=1.0

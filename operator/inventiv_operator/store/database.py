@@ -152,10 +152,7 @@ class Database:
     @asynccontextmanager
     async def reading(self, organization_id: OrganizationId) -> AsyncIterator[AsyncConnection[Any]]:
         """Sees this organization's rows and changes nothing."""
-        begin = (
-            "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;"
-            f"SELECT set_config('inventiv.organization_id', '{_literal(organization_id)}', true)"
-        )
+        begin = f"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;{_bind_to(organization_id)}"
         async with self._transaction(begin) as conn:
             yield conn
 
@@ -182,10 +179,7 @@ class Database:
     @asynccontextmanager
     async def appending(self, organization_id: OrganizationId) -> AsyncIterator[AsyncConnection[Any]]:
         """For lines of the audit log only: what a process has done stays true when another one leads."""
-        begin = (
-            "BEGIN ISOLATION LEVEL READ COMMITTED;"
-            f"SELECT set_config('inventiv.organization_id', '{_literal(organization_id)}', true)"
-        )
+        begin = f"BEGIN ISOLATION LEVEL READ COMMITTED;{_bind_to(organization_id)}"
         async with self._transaction(begin) as conn:
             yield conn
 
@@ -251,6 +245,11 @@ async def _check(conn: Session) -> None:
     if asyncio.get_running_loop().time() - conn.used_at_s > CHECK_AFTER_IDLE_S:
         with conn.limited_to(CHECK_WITHIN_S):
             await AsyncConnectionPool.check_connection(conn)
+
+
+def _bind_to(organization_id: OrganizationId) -> str:
+    """Row-level security shows this organization's rows until the transaction ends."""
+    return f"SELECT set_config('inventiv.organization_id', '{_literal(organization_id)}', true)"
 
 
 def _literal(value: UUID) -> str:

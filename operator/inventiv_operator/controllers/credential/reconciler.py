@@ -10,13 +10,14 @@ from inventiv_operator.api.credential import CredentialSpec
 from inventiv_operator.api.objects import CredentialObject, InvalidSpec, parse_credential
 from inventiv_operator.api.supported import ABANDON
 from inventiv_operator.controllers.credential.abandoning import Abandoning, GivenUp
-from inventiv_operator.controllers.credential.custody import Custody, KeyState, Offer, SaidOfKey, Watch
+from inventiv_operator.controllers.credential.custody import Custody, KeyState, Offer, SaidOfKey
 from inventiv_operator.controllers.credential.following import Followed, Following, allowed_zones
 from inventiv_operator.controllers.credential.key import ApiKey, KeyProblem, read_key
 from inventiv_operator.controllers.credential.left_behind import LeftBehind
 from inventiv_operator.controllers.credential.removal import Removal, Waiting
 from inventiv_operator.controllers.credential.report import Report, is_unsaid
 from inventiv_operator.controllers.credential.schedule import Turn
+from inventiv_operator.controllers.credential.stored_copy import StoredCopy
 from inventiv_operator.controllers.credential.upkeep import has_moved, past_its_end, sooner
 from inventiv_operator.controllers.credential.validation import zones_to_try
 from inventiv_operator.controllers.credential.words import said_of_abandoned
@@ -90,7 +91,8 @@ class CredentialReconciler:
         self._removal = removal
         self._tenancy = tenancy
         self._report = Report(status, clock=services.clock)
-        self._left_behind = LeftBehind(services, custody=custody, removal=removal)
+        self._stored_copy = StoredCopy(services, custody=custody)
+        self._left_behind = LeftBehind(stored_copy=self._stored_copy, removal=removal)
         self._abandoning = Abandoning(services)
         self._following = Following(services)
         self._secret_users = secret_users
@@ -228,15 +230,8 @@ class CredentialReconciler:
 
     async def _watch_stored(self, one: _Credential, row: CredentialRow, held_back: Reason) -> str:
         """What is wrong with the stored copy, in words; empty: nothing."""
-        usage = await self._usage(row)
-        watch = Watch(
-            turn=_turn(one),
-            zones=zones_to_try(usage.zones, allowed=row.zones),
-            held_back=held_back,
-            only_in_doubt=held_back is Reason.DELETING,
-        )
         try:
-            state = await self._custody.watch(row, watch)
+            state = await self._stored_copy.look_after(row, turn=_turn(one), held_back=held_back)
         except (KeyUnavailable, DecryptionFailed) as error:
             return f"the stored copy: {error}"
         if state is None or state.said.ready is not False:
