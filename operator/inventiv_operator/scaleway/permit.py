@@ -28,10 +28,6 @@ class Permit:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    @property
-    def is_withdrawn(self) -> bool:
-        return self._why is not None
-
     def withdraw(self, why: str, *, reason: str) -> None:
         """From here on nothing leaves; the first cause is the one that is told."""
         if self._why is None:

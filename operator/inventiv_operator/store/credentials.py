@@ -18,6 +18,7 @@ from inventiv_operator.domain.ledger import CredentialRow
 from inventiv_operator.store import rows
 from inventiv_operator.store.destruction import destroy_what_is_over
 from inventiv_operator.store.errors import Conflict
+from inventiv_operator.store.settings import delete_settings
 
 _SELECT: Final = f"SELECT {rows.CREDENTIAL_COLUMNS} FROM providers"  # noqa: S608 (constants)
 _GET: Final = f"{_SELECT} WHERE id = %s"
@@ -99,7 +100,6 @@ WHERE id = %(id)s AND state <> 'closed'
   )
 RETURNING organization_id, project_id
 """
-_DELETE_SETTINGS: Final = "DELETE FROM provider_settings WHERE provider_id = %(id)s"
 _RELEASE_PROJECT: Final = """
 UPDATE project_claims SET released_at = ledger_now()
 WHERE organization_id = %(organization_id)s AND project_id = %(project_id)s AND released_at IS NULL
@@ -283,7 +283,7 @@ async def close(conn: AsyncConnection[Any], id: CredentialId) -> bool:
     if row is None:
         raise Conflict("the credential is closed already, or something of it is left")
     place = {"id": id, "organization_id": row[0], "project_id": row[1]}
-    await conn.execute(_DELETE_SETTINGS.encode(), place)
+    await delete_settings(conn, id)
     released = await (await conn.execute(_RELEASE_PROJECT.encode(), place)).fetchone()
     await destroy_what_is_over(conn, row[0])
     return released is not None
